@@ -1,0 +1,16 @@
+# make check: everything.  make SAN=1 check: the tests alone, sanitized.
+# T= picks tests: make SAN=1 check T=tests/libmsg
+T	?= tests
+check:
+ifdef SAN
+	@$(MAKE) --no-print-directory SAN=1 all testbin
+	@BIN=$(CURDIR)/$(BIN) TESTBIN=$(CURDIR)/$(O)/tests tests/run $(T)
+else
+	@CC='$(CC)' tests/check
+endif
+# The tests on the plain build, without sanitizers and fuzzing: for working.
+test: all testbin
+	@BIN=$(CURDIR)/$(BIN) TESTBIN=$(CURDIR)/$(O)/tests tests/run $(T)
+deps:
+	@share/mk/deps
+.PHONY: check test deps

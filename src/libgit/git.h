@@ -1,0 +1,76 @@
+/*
+ * git.h - libgit2, wrapped: bare mirrors read by many, written by gitwatch.
+ * No libgit2 type leaves this library.  Object ids are 40 hex digits.
+ */
+#ifndef PIPECD_GIT_H
+#define PIPECD_GIT_H
+
+#include "base.h"
+
+enum {
+	GIT_ID = 41
+}; /* hex digits and NUL */
+
+/*
+ * Call once.  `network` false (plan, checkout) drops what libgit2 loads for
+ * TLS: it is most of its memory.
+ */
+int git_open(bool network, struct err *e);
+void git_close(void);
+
+struct git; /* one bare repository */
+
+/* Open a mirror to read; 0 with *g NULL when it is not there yet. */
+int git_repo_open(struct git **g, const char *path, struct err *e);
+void git_repo_free(struct git *g);
+/* Forget cached packs, so that what gitwatch fetched since is seen. */
+void git_repo_refresh(struct git *g);
+
+/* A branch's head as the mirror has it: 1, or 0 when there is none. */
+int git_head(
+    struct git *g, const char *branch, char commit[GIT_ID], struct err *e);
+
+struct git_commit {
+	char hash[GIT_ID];
+	const char *message, *author; /* in the arena */
+	int64_t created_at;	      /* committer time, Unix seconds */
+};
+/* 1; 0 when that commit is not in the mirror (history rewritten). */
+int git_commit_read(struct git *g, const char *hash, struct git_commit *c,
+    struct arena *a, struct err *e);
+/* Whether `old` is an ancestor of (or is) `new`: 1, 0, -1. */
+int git_is_ancestor(
+    struct git *g, const char *old, const char *newer, struct err *e);
+
+/*
+ * The object id of `path` in a commit's tree ("." is the root): 1, or 0 when
+ * there is nothing.  Half a microsecond when the trees are cached.
+ */
+int git_tree_id(struct git *g, const char *commit, const char *path,
+    char id[GIT_ID], struct err *e);
+/* The bytes of a file at a commit; links are not followed: 1, 0, -1. */
+int git_file_read(struct git *g, const char *commit, const char *path,
+    size_t max, struct buf *b, struct err *e);
+
+/* Every path of the diff between two commits, old and new names. */
+int git_changed(struct git *g, const char *from, const char *to,
+    const char ***paths, size_t *n, struct arena *a, struct err *e);
+
+/*
+ * Walk all files of a commit whose base name `want` accepts; unchanged trees
+ * are skipped when `since` (a commit, or NULL) had the same tree and `skip` is
+ * told its path.  Return -1 from a callback to stop with its *e.
+ */
+int git_walk(struct git *g, const char *commit, bool (*want)(const char *base),
+    int (*found)(
+	void *arg, const char *path, const char *blob_id, struct err *e),
+    void *arg, struct err *e);
+
+/*
+ * gitignore-like patterns as PipeCD has them (behaviours 3): '*' and '?' stop
+ * at '/', a double star crosses it, a pattern that matches a parent directory
+ * matches, a leading '!' excludes and wins.
+ */
+bool git_match(const char *const *patterns, size_t n, const char *path);
+
+#endif

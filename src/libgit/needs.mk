@@ -1,0 +1,1 @@
+NEEDS.libgit := libbase -lgit2

@@ -1,0 +1,1 @@
+NEEDS.libhash := libbase -lmd

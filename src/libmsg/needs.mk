@@ -1,0 +1,1 @@
+NEEDS.libmsg := libbase -lprotobuf-c
