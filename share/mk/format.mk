@@ -6,4 +6,6 @@ format-check:
 	clang-format --dry-run --Werror $(csrc)
 lint: $(genh)
 	@tests/lint
-.PHONY: format format-check lint
+show-includes:
+	@echo '$(call incs,$(NAME),$(DIR))'
+.PHONY: show-includes format format-check lint

@@ -223,7 +223,7 @@ pump(struct pollfd *p, const struct buf *in, size_t *sent, struct buf *out,
 	ssize_t n;
 	int i;
 
-	if (p[P_IN].revents != 0) {
+	if (in != NULL && p[P_IN].revents != 0) {
 		n = write(p[P_IN].fd, in->p + *sent, in->len - *sent);
 		if (n > 0)
 			*sent += (size_t)n;
@@ -233,7 +233,7 @@ pump(struct pollfd *p, const struct buf *in, size_t *sent, struct buf *out,
 		}
 	}
 	for (i = P_OUT; i <= P_ERR; i++) {
-		if (p[i].revents == 0)
+		if (dst[i] == NULL || p[i].revents == 0)
 			continue;
 		buf_grow(dst[i], 16384);
 		n = read(p[i].fd, dst[i]->p + dst[i]->len, 16384);
@@ -245,8 +245,8 @@ pump(struct pollfd *p, const struct buf *in, size_t *sent, struct buf *out,
 			p[i].fd = -1;
 		}
 		if (i == P_ERR)
-			keep_tail(errout, 16384);
-		else if (out->len > max_out)
+			keep_tail(dst[i], 16384);
+		else if (dst[i]->len > max_out)
 			return err_set(e, RC_PERM,
 			    "%s: wrote more than %zu bytes", name, max_out);
 	}
