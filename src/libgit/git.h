@@ -57,11 +57,13 @@ int git_changed(struct git *g, const char *from, const char *to,
     const char ***paths, size_t *n, struct arena *a, struct err *e);
 
 /*
- * Walk all files of a commit whose base name `want` accepts; unchanged trees
- * are skipped when `since` (a commit, or NULL) had the same tree and `skip` is
- * told its path.  Return -1 from a callback to stop with its *e.
+ * Walk the files below `path` ("." is the root) of a commit whose base name
+ * `want` accepts (NULL: all of them); links and submodules are no files.  The
+ * path told is from the root.  Nothing there: 0 and no call.  Return -1 from
+ * found to stop with its *e.
  */
-int git_walk(struct git *g, const char *commit, bool (*want)(const char *base),
+int git_walk(struct git *g, const char *commit, const char *path,
+    bool (*want)(const char *base),
     int (*found)(
 	void *arg, const char *path, const char *blob_id, struct err *e),
     void *arg, struct err *e);
