@@ -12,8 +12,8 @@ enum {
 }; /* hex digits and NUL */
 
 /*
- * Call once.  `network` false (plan, checkout) drops what libgit2 loads for
- * TLS: it is most of its memory.
+ * Call once.  `network` false (plan, checkout) leaves out what libgit2 loads
+ * for TLS: it is most of its memory and of its start.
  */
 int git_open(bool network, struct err *e);
 void git_close(void);
@@ -30,13 +30,13 @@ void git_repo_refresh(struct git *g);
 int git_head(
     struct git *g, const char *branch, char commit[GIT_ID], struct err *e);
 
-struct git_commit {
+struct git_commit_info {
 	char hash[GIT_ID];
 	const char *message, *author; /* in the arena */
 	int64_t created_at;	      /* committer time, Unix seconds */
 };
 /* 1; 0 when that commit is not in the mirror (history rewritten). */
-int git_commit_read(struct git *g, const char *hash, struct git_commit *c,
+int git_commit_read(struct git *g, const char *hash, struct git_commit_info *c,
     struct arena *a, struct err *e);
 /* Whether `old` is an ancestor of (or is) `new`: 1, 0, -1. */
 int git_is_ancestor(
@@ -46,7 +46,7 @@ int git_is_ancestor(
  * The object id of `path` in a commit's tree ("." is the root): 1, or 0 when
  * there is nothing.  Half a microsecond when the trees are cached.
  */
-int git_tree_id(struct git *g, const char *commit, const char *path,
+int git_path_id(struct git *g, const char *commit, const char *path,
     char id[GIT_ID], struct err *e);
 /* The bytes of a file at a commit; links are not followed: 1, 0, -1. */
 int git_file_read(struct git *g, const char *commit, const char *path,
