@@ -6,6 +6,7 @@
 #define PIPECD_GIT_H
 
 #include "base.h"
+#include "match.h"
 
 enum {
 	GIT_ID = 41
@@ -68,11 +69,6 @@ int git_walk(struct git *g, const char *commit, const char *path,
 	void *arg, const char *path, const char *blob_id, struct err *e),
     void *arg, struct err *e);
 
-/*
- * gitignore-like patterns as PipeCD has them (behaviours 3): '*' and '?' stop
- * at '/', a double star crosses it, a pattern that matches a parent directory
- * matches, a leading '!' excludes and wins.
- */
-bool git_match(const char *const *patterns, size_t n, const char *path);
+/* git_match is in match.h, for programs that must not link libgit2. */
 
 #endif

@@ -1,1 +1,1 @@
-NEEDS.libgit := libbase -lgit2
+NEEDS.libgit := libmatch libbase -lgit2
