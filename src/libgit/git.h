@@ -53,6 +53,10 @@ int git_path_id(struct git *g, const char *commit, const char *path,
 int git_file_read(struct git *g, const char *commit, const char *path,
     size_t max, struct buf *b, struct err *e);
 
+/* The bytes of a blob, as git_walk names it: 0, -1. */
+int git_blob_read(struct git *g, const char *blob_id, size_t max, struct buf *b,
+    struct err *e);
+
 /* Every path of the diff between two commits, old and new names. */
 int git_changed(struct git *g, const char *from, const char *to,
     const char ***paths, size_t *n, struct arena *a, struct err *e);

@@ -1,0 +1,30 @@
+/*
+ * internal.h - what the files of libgit share: the only place, with the .c
+ * files beside it, that knows libgit2.
+ */
+#ifndef PIPECD_GIT_INTERNAL_H
+#define PIPECD_GIT_INTERNAL_H
+
+#include <git2.h>
+
+#include "git.h"
+
+struct git {
+	git_repository *repo; /* owned */
+	git_odb *odb;	      /* owned */
+	char *path;	      /* owned */
+	dev_t dev;	      /* what path was when it was opened */
+	ino_t ino;
+	/* The root tree asked for last: a thousand lookups in a row want it. */
+	git_oid root_of; /* the commit */
+	git_tree *root;	 /* owned */
+};
+
+/* "what: libgit2's words"; returns -1. */
+int git_fail(struct err *e, int rc, const char *fmt, ...) PRINTF(3, 4);
+/* 40 hex digits, or -1 with *e. */
+int git_oid_of(git_oid *oid, const char *hash, struct err *e);
+/* The root tree of a commit, borrowed until the next call. */
+int git_root(struct git *g, const char *commit, git_tree **root, struct err *e);
+
+#endif
