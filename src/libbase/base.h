@@ -192,6 +192,7 @@ enum {
  */
 struct child {
 	const char *const *argv; /* argv[0] is a path, or a name on PATH */
+	const char *path;	 /* what to run when it is not argv[0] */
 	const char *const *env;	 /* "K=V", NULL-terminated; NULL: PATH only */
 	const char *dir;	 /* working directory, NULL: ours */
 	int fd[8];		 /* fd[i] becomes descriptor i; -1: closed */
@@ -202,6 +203,7 @@ struct child {
 	uint64_t file_bytes; /* RLIMIT_FSIZE */
 	uint64_t nofile;     /* RLIMIT_NOFILE */
 	int nice;
+	int death_signal; /* what it gets when we die first, 0: nothing */
 };
 #define CHILD_INIT \
 	{ \

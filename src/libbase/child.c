@@ -89,7 +89,7 @@ arrange(const struct child *c)
 
 static noreturn void
 become(const struct child *c, char *const *argv, char *const *env,
-    const sigset_t *none, int report)
+    const sigset_t *none, int report, pid_t parent)
 {
 	int no;
 
@@ -110,9 +110,15 @@ become(const struct child *c, char *const *argv, char *const *env,
 			       setresgid(c->gid, c->gid, c->gid) == -1 ||
 			       setresuid(c->uid, c->uid, c->uid) == -1))
 		goto fail;
+	/* After setresuid, which clears it; the parent may be gone by now. */
+	if (c->death_signal != 0) {
+		(void)prctl(PR_SET_PDEATHSIG, (unsigned long)c->death_signal);
+		if (getppid() != parent)
+			_exit(RC_TEMP);
+	}
 	(void)signal(SIGPIPE, SIG_DFL);
 	(void)sigprocmask(SIG_SETMASK, none, NULL);
-	execvpe(argv[0], argv, env);
+	execvpe(c->path != NULL ? c->path : argv[0], argv, env);
 fail:
 	no = errno;
 	(void)!write(report, &no, sizeof(no));
@@ -129,7 +135,7 @@ child_start(const struct child *c, struct err *e)
 	char *const *argv_mut, *const *env_mut;
 	int pipefd[2], no = 0;
 	sigset_t all, old, none;
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	/* exec takes char *const[] and does not write to it (POSIX). */
 	memcpy(&argv_mut, &c->argv, sizeof(argv_mut));
@@ -145,7 +151,7 @@ child_start(const struct child *c, struct err *e)
 	 */
 	pid = vfork();
 	if (pid == 0)
-		become(c, argv_mut, env_mut, &none, pipefd[1]);
+		become(c, argv_mut, env_mut, &none, pipefd[1], parent);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	close(pipefd[1]);
 	if (pid == -1) {
