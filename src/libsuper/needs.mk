@@ -1,1 +1,1 @@
-NEEDS.libsuper := libconf -lseccomp
+NEEDS.libsuper := libconf libhash

@@ -1,0 +1,202 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "super.h"
+
+/* The address sanitizer maps terabytes, and is told things by its own. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+static const struct env {
+	const char *program, *patterns;
+} envs[] = {
+#define SERVICE(n, bin, run, who, acct, order, mem, nofile)
+#define ASK(asker, program, verbs)
+#define ENV(program, patterns) { program, patterns },
+#include "services.def"
+	{ SANITIZED ? "*" : "", "ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS" },
+};
+
+void
+program_slice(
+    struct buf *out, const struct program *p, const struct conf_piped *conf)
+{
+	conf_piped_print(
+	    out, conf, p->row->who, p->plugin != NULL ? p->plugin->name : NULL);
+}
+
+int
+slice_open(const char *text, size_t n, struct err *e)
+{
+	int fd = memfd_create("pipecd-conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd == -1)
+		return err_sys(e, "memfd_create");
+	if (write_all(fd, text, n) == -1 || lseek(fd, 0, SEEK_SET) == -1 ||
+	    fcntl(fd, F_ADD_SEALS,
+		F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
+		-1) {
+		err_sys(e, "memfd");
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Whether NAME of "NAME=value" is in a list of patterns. */
+static bool
+wanted(const char *var, const char *patterns, struct arena *a)
+{
+	char *name = arena_strndup(a, var, strcspn(var, "="));
+	char *list = arena_strdup(a, patterns), *save = NULL, *p;
+
+	for (p = strtok_r(list, " ", &save); p != NULL;
+	     p = strtok_r(NULL, " ", &save))
+		if (fnmatch(p, name, 0) == 0)
+			return true;
+	return false;
+}
+
+static bool
+passes(const char *var, const struct program *p, struct arena *a)
+{
+	size_t i;
+
+	if (str_prefix(var, "PIPECD_"))
+		return false;
+	for (i = 0; i < NITEMS(envs); i++)
+		if ((strcmp(envs[i].program, "*") == 0 ||
+			strcmp(envs[i].program, p->name) == 0) &&
+		    wanted(var, envs[i].patterns, a))
+			return true;
+	return false;
+}
+
+const char *const *
+program_env(const struct program *p, const char *home, bool ready, bool super,
+    struct arena *a)
+{
+	const char *path = getenv("PATH"), **env;
+	size_t n = 0, i, max = 8;
+
+	for (i = 0; environ[i] != NULL; i++)
+		max++;
+	env = arena_array(a, const char *, max);
+	if (path == NULL)
+		path = "/usr/local/sbin:/usr/local/bin:"
+		       "/usr/sbin:/usr/bin:/sbin:/bin";
+	if (home == NULL && (home = getenv("HOME")) == NULL)
+		home = "/";
+	env[n++] = arena_printf(a, "PATH=%s", path);
+	env[n++] = arena_printf(a, "HOME=%s", home);
+	env[n++] = "LANG=C.UTF-8";
+	env[n++] = "PIPECD_CONF=3";
+	if (ready)
+		env[n++] = "PIPECD_READY=4";
+	if (super)
+		env[n++] = "PIPECD_SUPER=5";
+	for (i = 0; environ[i] != NULL; i++)
+		if (passes(environ[i], p, a))
+			env[n++] = environ[i];
+	return env;
+}
+
+/*
+ * The account of the row, where we are root and it exists; who lacks it runs
+ * as we do.
+ */
+static void
+account(struct child *c, const struct program *p, const char **home,
+    struct arena *a)
+{
+	const char *star = strchr(p->row->account, '*');
+	const struct passwd *pw;
+
+	if (geteuid() != 0)
+		return;
+	pw = getpwnam(star == NULL ? p->row->account
+				   : arena_printf(a, "%.*s%s",
+					 (int)(star - p->row->account),
+					 p->row->account, p->name));
+	if (pw == NULL || pw->pw_uid == 0)
+		return;
+	c->uid = pw->pw_uid;
+	c->gid = pw->pw_gid;
+	*home = arena_strdup(a, pw->pw_dir);
+}
+
+static const char *const *
+argv_make(const struct start *s, const char *path, struct arena *a)
+{
+	const char **argv;
+	size_t n = 0, i;
+
+	while (s->args != NULL && s->args[n] != NULL)
+		n++;
+	argv = arena_array(a, const char *, n + 2);
+	argv[0] = path;
+	for (i = 0; i < n; i++)
+		argv[i + 1] = s->args[i];
+	return argv;
+}
+
+pid_t
+program_start(const struct start *s, struct err *e)
+{
+	struct child c = CHILD_INIT;
+	struct arena *a = arena_new();
+	const char *home = NULL;
+	char path[PATH_MAX];
+	int exe = -1, conf = -1;
+	pid_t pid = -1;
+
+	if (program_open(&s->program, path, &exe, e) == -1 ||
+	    (conf = slice_open(s->slice, s->slice_len, e)) == -1)
+		goto out;
+	c.argv = argv_make(s, path, a);
+	c.path = exe != -1 ? "/proc/self/fd/7" : path;
+	if (s->account)
+		account(&c, &s->program, &home, a);
+	c.env =
+	    program_env(&s->program, home, s->ready != -1, s->super != -1, a);
+	c.fd[0] = s->in;
+	c.fd[1] = s->out;
+	c.fd[2] = s->err;
+	c.fd[FD_CONF] = conf;
+	c.fd[FD_READY] = s->ready;
+	c.fd[FD_SUPER] = s->super;
+	c.fd[FD_LOCK] = s->lock;
+	/*
+	 * Not closed by exec: the interpreter of a script opens it by name.
+	 */
+	c.fd[7] = exe;
+	c.mem_bytes = SANITIZED ? 0 : s->program.row->mem_mib << 20;
+	c.nofile = s->program.row->nofile;
+	c.death_signal = s->death_signal;
+	pid = child_start(&c, e);
+out:
+	if (pid == -1)
+		err_wrap(e, "%s", s->program.name);
+	if (conf != -1)
+		close(conf);
+	if (exe != -1)
+		close(exe);
+	arena_free(a);
+	return pid;
+}
