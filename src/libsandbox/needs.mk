@@ -1,0 +1,1 @@
+NEEDS.libsandbox := libbase -lseccomp
