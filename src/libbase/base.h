@@ -204,6 +204,7 @@ struct child {
 	uint64_t nofile;     /* RLIMIT_NOFILE */
 	int nice;
 	int death_signal; /* what it gets when we die first, 0: nothing */
+	bool same_group;  /* stays in our process group */
 };
 #define CHILD_INIT \
 	{ \

@@ -97,7 +97,8 @@ become(const struct child *c, char *const *argv, char *const *env,
 	arrange(c);
 	(void)close_range(NITEMS(c->fd), (unsigned)report - 1, 0);
 	(void)close_range((unsigned)report + 1, ~0U, 0);
-	(void)setpgid(0, 0);
+	if (!c->same_group)
+		(void)setpgid(0, 0);
 	limit(RLIMIT_AS, c->mem_bytes);
 	limit(RLIMIT_CPU, c->cpu_s);
 	limit(RLIMIT_FSIZE, c->file_bytes);
