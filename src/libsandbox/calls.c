@@ -84,13 +84,14 @@ confine_calls(bool inet, bool exec, bool ptrace, struct err *e)
 	    (refuse(f, "execve", e) == -1 || refuse(f, "execveat", e) == -1))
 		goto out;
 	/* Typing into the terminal that started us. */
-	if ((rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-		 SCMP_A1_32(SCMP_CMP_EQ, TIOCSTI))) != 0 ||
-	    refuse_sockets(f, inet, e) == -1) {
-		if (rc != 0)
-			err_set(e, RC_PERM, "seccomp ioctl: %d", rc);
+	rc = seccomp_rule_add_array(
+	    f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, &typing);
+	if (rc != 0) {
+		err_set(e, RC_PERM, "seccomp ioctl: %d", rc);
 		goto out;
 	}
+	if (refuse_sockets(f, inet, e) == -1)
+		goto out;
 	if ((rc = seccomp_load(f)) == 0) {
 		rv = 0;
 	} else if (rc == -EINVAL || rc == -ENOSYS) {
