@@ -19,12 +19,17 @@ launcher_open(const struct conf_piped *conf, struct err *e)
 	struct launcher *l = xcalloc(1, sizeof(*l));
 
 	l->conf = conf;
+	l->pending = l->sock = -1;
 	if ((l->epoll = epoll_create1(EPOLL_CLOEXEC)) == -1) {
 		err_sys(e, "epoll_create");
-		free(l);
-		return NULL;
+	} else if (conf == NULL && ask_open(l, e) == -1) {
+		ask_close(l);
+		close(l->epoll);
+	} else {
+		return l;
 	}
-	return l;
+	free(l);
+	return NULL;
 }
 
 void
@@ -37,6 +42,8 @@ launcher_close(struct launcher *l)
 	for (i = 0; i < l->n; i++)
 		close(l->running[i].pidfd);
 	free(l->running);
+	if (l->conf == NULL)
+		ask_close(l);
 	close(l->epoll);
 	free(l);
 }
@@ -122,9 +129,8 @@ launch_here(struct launcher *l, const struct launch *what, struct err *e)
 pid_t
 launch(struct launcher *l, const struct launch *what, struct err *e)
 {
-	if (l->conf != NULL)
-		return launch_here(l, what, e);
-	return err_set(e, RC_PERM, "no supervisor");
+	return l->conf != NULL ? launch_here(l, what, e)
+			       : ask_launch(l, what, e);
 }
 
 int
@@ -134,6 +140,8 @@ launcher_next(struct launcher *l, pid_t *pid, int *status)
 	struct running *r;
 	siginfo_t si;
 
+	if (l->conf == NULL)
+		return ask_next(l, pid, status);
 	while (epoll_wait(l->epoll, &ev, 1, 0) == 1) {
 		*pid = (pid_t)ev.data.u64;
 		r = find(l, *pid);
@@ -157,7 +165,9 @@ launcher_next(struct launcher *l, pid_t *pid, int *status)
 int
 launcher_kill(struct launcher *l, pid_t pid, int sig, struct err *e)
 {
-	if (l->conf != NULL && find(l, pid) == NULL)
+	if (l->conf == NULL)
+		return ask_kill(l, pid, sig, e);
+	if (find(l, pid) == NULL)
 		return err_set(
 		    e, RC_PERM, "pid %d: not started here", (int)pid);
 	if (kill(-pid, sig) == -1 && errno != ESRCH)

@@ -16,6 +16,20 @@ struct launcher {
 		int pidfd;
 	} * running; /* owned; of the form that starts here */
 	size_t n, cap;
+	/* The form that asks. */
+	int sock, pending;   /* pending: readable while something is in ended */
+	struct arena *arena; /* of the packet in hand */
+	struct ended {
+		pid_t pid;
+		int status;
+	} * ended; /* owned */
+	size_t n_ended, cap_ended;
 };
+
+int ask_open(struct launcher *l, struct err *e);
+void ask_close(struct launcher *l);
+pid_t ask_launch(struct launcher *l, const struct launch *what, struct err *e);
+int ask_next(struct launcher *l, pid_t *pid, int *status);
+int ask_kill(struct launcher *l, pid_t pid, int sig, struct err *e);
 
 #endif

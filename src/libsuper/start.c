@@ -26,7 +26,7 @@
 static const struct env {
 	const char *program, *patterns;
 } envs[] = {
-#define SERVICE(n, bin, run, who, acct, order, mem, nofile)
+#define SERVICE(n, bin, run, who, acct, start, stop, mem, nofile)
 #define ASK(asker, program, verbs)
 #define ENV(program, patterns) { program, patterns },
 #include "services.def"

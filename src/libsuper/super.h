@@ -23,7 +23,7 @@ struct service { /* a row of services.def */
 	enum run run;
 	enum conf_who who;
 	const char *account;
-	int order;
+	int start, stop; /* orders */
 	uint64_t mem_mib, nofile;
 };
 extern const struct service services[];
