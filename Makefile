@@ -53,22 +53,23 @@ objs	= $(patsubst src/%.c,$(O)/%.o,$(call srcs,$(1)))
 geninc	= $(if $(filter libmsg,$(1) $(call ourlibs,$(1))),-isystem $(G))
 incs	= $(addprefix -Isrc/,$(call ourlibs,$(1)) $(2)) $(call geninc,$(1))
 
-# Messages: .proto to C, at build time.
-protos	:= $(patsubst src/libmsg/%.proto,%,$(wildcard src/libmsg/*.proto src/libmsg/*/*.proto))
+# Messages: .proto to C, at build time.  Dependencies include system headers
+# (-MD), because the generated ones are such: a new field must reach everyone.
+protos	:= $(patsubst src/libmsg/%.proto,%,$(wildcard $(foreach d,* */* */*/*,src/libmsg/$(d).proto)))
 genc	:= $(protos:%=$(G)/%.pb-c.c)
 genh	:= $(protos:%=$(G)/%.pb-c.h)
-geno	:= $(protos:%=$(O)/gen/%.o)
+geno	:= $(protos:%=$(O)/gen/%.pb-c.o)
 $(G)/%.pb-c.c $(G)/%.pb-c.h &: src/libmsg/%.proto
 	@mkdir -p $(G)
 	$(call quiet,PROTO)protoc-c --proto_path=src/libmsg --c_out=$(G) $<
-$(geno): $(O)/gen/%.o: $(G)/%.pb-c.c | $(genh)
+$(geno): $(O)/gen/%.pb-c.o: $(G)/%.pb-c.c | $(genh)
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(CFLAGS) $(flags) -w -I$(G) -c -o $@ $<
+	$(call quiet,CC)$(CC) $(CFLAGS) $(flags) -w -I$(G) -MMD -MP -c -o $@ $<
 
 define folder		# 1 name  2 path under src/
 $(call objs,$(2)): $(O)/$(2)/%.o: src/$(2)/%.c $(if $(call geninc,$(1)),| $(genh))
 	@mkdir -p $$(@D)
-	$$(call quiet,CC)$(CC) $(CFLAGS) $(flags) $(call incs,$(1),$(2)) -MMD -MP -c -o $$@ $$<
+	$$(call quiet,CC)$(CC) $(CFLAGS) $(flags) $(call incs,$(1),$(2)) -MD -MP -c -o $$@ $$<
 endef
 define lib
 $(call folder,$(1),$(1))
@@ -95,7 +96,7 @@ define testprog		# 1 path without .c  2 library
 $(O)/$(1): $(1).c $(patsubst %,$(O)/%.a,$(2) $(call ourlibs,$(2)))
 	@mkdir -p $$(@D)
 	$$(call quiet,LD)$(CC) $(CFLAGS) $(flags) $(ldflags) $(LDFLAGS) -Isrc/$(2) $(call incs,$(2),$(2)) \
-	    -MMD -MP -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(call extlibs,$(2))
+	    -MD -MP -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(call extlibs,$(2))
 endef
 $(foreach t,$(testsrc:%.c=%),$(eval $(call testprog,$(t),$(notdir $(patsubst %/,%,$(dir $(t)))))))
 testbin: $(testbin)
