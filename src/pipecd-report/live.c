@@ -217,6 +217,7 @@ draw_dep(struct live *l, const struct dep *d, int app_cols)
 {
 	struct line ln = { .l = l, .b = &l->out, .max = l->cols - 1 };
 	struct arena *a = l->r->arena;
+	int64_t secs = (now_ms() - d->since_ms) / 1000;
 	bool back =
 	    d->status == MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_ROLLING_BACK;
 
@@ -226,7 +227,8 @@ draw_dep(struct live *l, const struct dep *d, int app_cols)
 	put_stages(&ln, d);
 	put(&ln, TONE_DIM, " ");
 	put(&ln, TONE_DIM,
-	    text_took(a, (now_ms() - d->since_ms + 500) / 1000 * 1000));
+	    secs < 60 ? arena_printf(a, "%llds", (long long)secs)
+		      : text_took(a, secs * 1000));
 	if (d->n_tail > 0) {
 		put(&ln, TONE_DIM, "  ");
 		put(&ln, TONE_DIM, d->tail[d->n_tail - 1]);
