@@ -93,6 +93,9 @@ describe(const struct platform *p, struct err *e)
 		f.stages[i] = s;
 	}
 	f.has_votes = f.votes = p->votes;
+	f.has_live_source = f.live_source = p->live_source;
+	f.has_live_every_ms = p->live_every_ms > 0;
+	f.live_every_ms = p->live_every_ms;
 	for (n = 0; p->config_keys != NULL && p->config_keys[n] != NULL; n++)
 		;
 	f.config_keys = arena_array(a, char *, n + 1);

@@ -68,6 +68,9 @@ struct platform {
 	bool votes;
 	const char *const *config_keys; /* NULL-terminated, or NULL */
 	const char *app_kind;
+	/* live looks at the source itself: it gets root and dir, no objects. */
+	bool live_source;
+	int64_t live_every_ms; /* how often to look; 0: each syncInterval */
 	/*
 	 * A stage's end is stage_done(): 0 when it was said, whatever it was;
 	 * -1 with *e becomes FAILURE with that reason.
