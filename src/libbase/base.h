@@ -130,6 +130,12 @@ bool map_next(const struct map *m, size_t *i, const char **key, void **v);
 /* Strings. */
 bool str_prefix(const char *s, const char *prefix);
 bool str_suffix(const char *s, const char *suffix);
+/*
+ * Base64, the standard alphabet with padding.  Decoding skips line ends, and
+ * returns -1 with *b as it was for anything else that is not base64.
+ */
+void base64_encode(struct buf *b, const void *p, size_t n);
+int base64_decode(struct buf *b, const char *s, size_t n);
 void hex_encode(char *dst, const void *src, size_t n); /* 2n digits and NUL */
 
 /* Time.  now_ms never goes back; wall_ms is Unix time and may. */

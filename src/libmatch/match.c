@@ -93,7 +93,8 @@ compile(struct tok *t, const char *p)
 			t[n++].kind = TOK_STAR;
 		} else if (*p == '?') {
 			t[n++].kind = TOK_ANY;
-		} else if (*p == '[' && (q = strchr(p + 2, ']')) != NULL) {
+		} else if (*p == '[' && p[1] != '\0' &&
+			   (q = strchr(p + 2, ']')) != NULL) {
 			t[n].kind = TOK_CLASS;
 			t[n].set = p + 1;
 			t[n++].len = (size_t)(q - p - 1);
