@@ -147,6 +147,7 @@ git_repo_open(struct git **gp, const char *path, struct err *e)
 
 	*gp = NULL;
 	g->path = xstrdup(path);
+	g->lock = -1;
 	if ((r = open_at(g, e)) == 1) {
 		*gp = g;
 		return 0;
@@ -161,6 +162,8 @@ git_repo_free(struct git *g)
 	if (g == NULL)
 		return;
 	close_at(g);
+	if (g->lock != -1)
+		close(g->lock);
 	free(g->path);
 	free(g);
 }
@@ -192,15 +195,22 @@ git_repo_refresh(struct git *g)
 }
 
 int
+git_ref_of(char *dst, const char *branch, struct err *e)
+{
+	if (snprintf(dst, 1024, "refs/heads/%s", branch) >= 1024)
+		return err_set(e, RC_PERM, "branch %.60s...: too long", branch);
+	return 0;
+}
+
+int
 git_head(struct git *g, const char *branch, char commit[GIT_ID], struct err *e)
 {
 	char name[1024];
 	git_oid oid;
 	int r;
 
-	if (snprintf(name, sizeof(name), "refs/heads/%s", branch) >=
-	    (int)sizeof(name))
-		return err_set(e, RC_PERM, "branch %.60s...: too long", branch);
+	if (git_ref_of(name, branch, e) == -1)
+		return -1;
 	r = git_reference_name_to_id(&oid, g->repo, name);
 	if (r == GIT_ENOTFOUND)
 		return 0;

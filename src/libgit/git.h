@@ -75,4 +75,68 @@ int git_walk(struct git *g, const char *commit, const char *path,
 
 /* git_match is in match.h, for programs that must not link libgit2. */
 
+/* --- mirrors: gitwatch alone writes them -----------------------------------
+ */
+
+/*
+ * Open a mirror to write, and make it when there is none: it appears whole.
+ * Holds a lock beside it until git_repo_free; `wait` false gives up with
+ * RC_TEMP when another process has it.  What a killed writer left behind
+ * (lock files, half packs) is removed.
+ */
+int git_mirror_open(struct git **g, const char *path, bool wait, struct err *e);
+
+struct git_fetch {
+	const char *url;    /* https, http, ssh, git, scp-like, file, a path */
+	const char *branch; /* NULL: the remote's HEAD */
+	/* HTTP basic, when the server asks; never for another host. */
+	const char *user, *password;
+	/* ssh(1): NULL is its own default. */
+	const char *ssh_key_file, *known_hosts_file, *ssh_config_file;
+	const char *ssh_key; /* the key itself, in memory */
+	/* Called as data comes; the fetch may take as long as it is. */
+	void (*progress)(void *arg, uint64_t bytes, uint64_t objects);
+	void *arg;
+};
+/*
+ * Bring the branch into the mirror and point refs/heads/<branch> at it, in
+ * that order.  `branch` gets the name (of 256 bytes).  1; 0 when the remote
+ * has no such branch (the mirror keeps its own).  Blocks as long as the server
+ * does: call it in a process of its own.
+ */
+int git_mirror_fetch(struct git *g, const struct git_fetch *f, char branch[256],
+    char commit[GIT_ID], struct err *e);
+
+/*
+ * The head of a branch (NULL: HEAD's) of a repository on this machine: 1; 0
+ * when it has none.
+ */
+int git_local_head(const char *path, const char *branch_or_null,
+    char branch[256], char commit[GIT_ID], struct err *e);
+/* The directory with its refs (DIR/.git, DIR ...), or NULL with *e. */
+const char *git_local_dir(const char *path, struct arena *a, struct err *e);
+/*
+ * Copy a commit with all it needs from there and point the branch at it; files
+ * before trees before commits, so that a kill leaves no gap.  1; 0 when that
+ * would be more than max_objects or max_bytes: use git_mirror_fetch.
+ */
+int git_mirror_copy(struct git *g, const char *path, const char *branch,
+    const char *commit, size_t max_objects, size_t max_bytes, struct err *e);
+
+/*
+ * Put small packs and loose objects together when there are more than these.
+ * Nothing is dropped: an old commit may still run somewhere.  1: did so.
+ */
+int git_mirror_tidy(
+    struct git *g, size_t max_packs, size_t max_loose, struct err *e);
+/* Whether a head's commit and all its trees are there: 1, 0, -1. */
+int git_mirror_check(struct git *g, const char *commit, struct err *e);
+
+/*
+ * What a remote is.  Its path when it is on this machine, else NULL; and the
+ * URL as it may be shown, without userinfo.
+ */
+const char *git_url_path(const char *url, struct arena *a);
+const char *git_url_shown(const char *url, struct arena *a);
+
 #endif

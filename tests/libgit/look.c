@@ -51,6 +51,54 @@ bench(const char *commit, int n, const char *fmt, struct err *e)
 	return 0;
 }
 
+/*
+ * look mirror DIR fetch URL BRANCH and K=V options.
+ * look mirror DIR copy PATH BRANCH MAX, look mirror DIR tidy PACKS LOOSE,
+ * look mirror DIR check COMMIT.
+ */
+static int
+mirror(int argc, char **argv, struct err *e)
+{
+	char branch[256] = "", commit[GIT_ID] = "";
+	struct git_fetch f = { 0 };
+	int i, r;
+
+	if (git_mirror_open(&g, argv[2], true, e) == -1)
+		return -1;
+	if (strcmp(argv[3], "tidy") == 0)
+		return git_mirror_tidy(
+		    g, (size_t)atoi(argv[4]), (size_t)atoi(argv[5]), e);
+	if (strcmp(argv[3], "check") == 0)
+		return git_mirror_check(g, argv[4], e);
+	f.branch = argv[5][0] != '\0' ? argv[5] : NULL;
+	if (strcmp(argv[3], "copy") == 0) {
+		r = git_local_head(argv[4], f.branch, branch, commit, e);
+		if (r == 1)
+			r = git_mirror_copy(g, argv[4], branch, commit,
+			    (size_t)atoi(argv[6]), 8 << 20, e);
+		printf("%s %s\n", branch, commit);
+		return r;
+	}
+	f.url = argv[4];
+	for (i = 6; i < argc; i++) {
+		const char *v = strchr(argv[i], '=') + 1;
+
+		if (str_prefix(argv[i], "user="))
+			f.user = v;
+		else if (str_prefix(argv[i], "password="))
+			f.password = v;
+		else if (str_prefix(argv[i], "key="))
+			f.ssh_key_file = v;
+		else if (str_prefix(argv[i], "keydata="))
+			f.ssh_key = v;
+		else if (str_prefix(argv[i], "hosts="))
+			f.known_hosts_file = v;
+	}
+	r = git_mirror_fetch(g, &f, branch, commit, e);
+	printf("%s %s\n", branch, commit);
+	return r;
+}
+
 static int
 verb(int argc, char **argv, struct arena *a, struct err *e)
 {
@@ -110,7 +158,16 @@ main(int argc, char **argv)
 			   ? 0
 			   : 1;
 	}
-	if (git_open(false, &e) == -1 || git_repo_open(&g, argv[2], &e) == -1)
+	if (git_open(strcmp(argv[1], "mirror") == 0, &e) == -1)
+		die(&e);
+	if (strcmp(argv[1], "mirror") == 0) {
+		if ((r = mirror(argc, argv, &e)) == -1)
+			fprintf(stderr, "%s\n", e.text);
+		else
+			printf("= %d\n", r);
+		goto out;
+	}
+	if (git_repo_open(&g, argv[2], &e) == -1)
 		die(&e);
 	if (g == NULL) {
 		puts("absent");
@@ -120,6 +177,7 @@ main(int argc, char **argv)
 	} else {
 		printf("= %d\n", r);
 	}
+out:
 	git_repo_free(g);
 	git_close();
 	arena_free(a);
