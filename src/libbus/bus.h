@@ -21,7 +21,11 @@ struct bus;
 struct bus *bus_open(const char *prog, const char *dir, struct err *e);
 void bus_close(struct bus *b);
 
-/* For poll: readable when bus_next may have something. */
+/*
+ * For poll: readable when bus_next may have something, also when lines are
+ * buffered.  Call bus_next until it returns 0; it sends what peers did not
+ * take before, too.
+ */
 int bus_fd(const struct bus *b);
 
 /*
@@ -33,6 +37,14 @@ int bus_fd(const struct bus *b);
  */
 int bus_next(struct bus *b, struct frame *f, struct arena *a, const char **line,
     size_t *len, struct err *e);
+
+/*
+ * A filter's rule in full: what frame.def addresses to `prog` is returned and
+ * goes no further by itself.  Where a program further down the line wants it
+ * too (deployment: exec and report), it is for `prog` to say it again, as it
+ * came (*line, bus_line) or as it is then.
+ */
+int bus_line(struct bus *b, const char *line, size_t len, struct err *e);
 
 /*
  * Tell: to every program that frame.def names for this kind and that has an
@@ -57,5 +69,7 @@ int bus_answer(
 /* Milliseconds until bus_tick wants to be called; -1: not at all. */
 int64_t bus_timeout(const struct bus *b);
 void bus_tick(struct bus *b); /* retries and timeouts of asks */
+/* Frames that were not taken by a peer, or that nobody expected. */
+unsigned long bus_dropped(const struct bus *b);
 
 #endif
