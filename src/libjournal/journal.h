@@ -156,16 +156,18 @@ int journal_flush(struct journal *j, int dirfd, struct err *e);
  */
 int journal_sync(
     struct journal *const *j, size_t n, int dirfd, int also, struct err *e);
+/* After a sync that failed: write the whole file anew, durably; -1: no. */
+int journal_rescue(struct journal *j, int dirfd, struct err *e);
 void journal_close(struct journal *j); /* the descriptor and the buffer */
 
-/* --- <stateDir>/apps.ndjson: one `past` frame per application --------------
+/* --- journal/apps.ndjson: one `past` frame per application -----------------
  */
 
 struct apps;
 
 /*
- * Read `dir`/apps.ndjson (dir is the state directory); absent is empty, a torn
- * last line is left out.  `write`: this is exec, which appends to it.
+ * Read `dir`/journal/apps.ndjson (dir is the state directory); absent is empty,
+ * a torn last line is left out.  `write`: this is exec, which appends to it.
  */
 struct apps *apps_open(const char *dir, bool write, struct err *e);
 void apps_close(struct apps *x);

@@ -1,1 +1,1 @@
-NEEDS.libmsg := libbase -lprotobuf-c -lm
+NEEDS.libmsg := libbase -lprotobuf-c
