@@ -55,7 +55,7 @@ journal_meta(const Model__PipelineStage *s, const char *key)
 }
 
 /* Append an entry to a protobuf map field, whose array lives in the arena. */
-#define MAP_PUT(a, entries, n, k, v, type, init) \
+#define MAP_PUT(a, entries, n, k, v, type, desc) \
 	do { \
 		size_t i_; \
 		type **new_; \
@@ -68,7 +68,7 @@ journal_meta(const Model__PipelineStage *s, const char *key)
 			if ((n) > 0) \
 				memcpy(new_, (entries), (n) * sizeof(*new_)); \
 			new_[n] = arena_new_of((a), type); \
-			*new_[n] = (type)init; \
+			protobuf_c_message_init(&(desc), new_[n]); \
 			new_[n]->key = arena_strdup((a), (k)); \
 			(entries) = new_; \
 			(n)++; \
@@ -82,7 +82,7 @@ meta_put(struct journal_state *s, Model__PipelineStage *st, const char *key,
 {
 	MAP_PUT(s->arena, st->metadata, st->n_metadata, key, value,
 	    Model__PipelineStage__MetadataEntry,
-	    MODEL__PIPELINE_STAGE__METADATA_ENTRY__INIT);
+	    model__pipeline_stage__metadata_entry__descriptor);
 }
 
 static void
@@ -94,19 +94,17 @@ shared_put(struct journal_state *s, const char *key, const char *value)
 	if (d->metadata_v2 == NULL) {
 		d->metadata_v2 =
 		    arena_new_of(s->arena, Model__DeploymentMetadata);
-		*d->metadata_v2 =
-		    (Model__DeploymentMetadata)MODEL__DEPLOYMENT_METADATA__INIT;
+		model__deployment_metadata__init(d->metadata_v2);
 	}
 	if ((kv = d->metadata_v2->shared) == NULL) {
 		kv = arena_new_of(
 		    s->arena, Model__DeploymentMetadata__KeyValues);
-		*kv = (Model__DeploymentMetadata__KeyValues)
-		    MODEL__DEPLOYMENT_METADATA__KEY_VALUES__INIT;
+		model__deployment_metadata__key_values__init(kv);
 		d->metadata_v2->shared = kv;
 	}
 	MAP_PUT(s->arena, kv->keyvalues, kv->n_keyvalues, key, value,
 	    Model__DeploymentMetadata__KeyValues__KeyValuesEntry,
-	    MODEL__DEPLOYMENT_METADATA__KEY_VALUES__KEY_VALUES_ENTRY__INIT);
+	    model__deployment_metadata__key_values__key_values_entry__descriptor);
 }
 
 /*

@@ -66,11 +66,11 @@ frame_is_ask(enum frame_kind k)
 static int
 kind_find(const char *s, size_t n)
 {
+	const struct ready *r = ready_of(0);
 	int k;
 
 	for (k = 0; k < FRAME__N; k++)
-		if (ready_of(FRAME_head)[k].nname == n &&
-		    memcmp(kinds[k].name, s, n) == 0)
+		if (r[k].nname == n && memcmp(kinds[k].name, s, n) == 0)
 			return k;
 	return -1;
 }
@@ -111,6 +111,27 @@ frame_allowed(enum frame_kind k, const char *from, const char *to)
 	must((unsigned)k < FRAME__N);
 	return listed(kinds[k].from, role(from)) &&
 	       listed(kinds[k].to, role(to));
+}
+
+bool
+frame_addressed(enum frame_kind k, const char *to)
+{
+	must((unsigned)k < FRAME__N);
+	return listed(kinds[k].to, role(to));
+}
+
+const char *
+frame_from(enum frame_kind k)
+{
+	must((unsigned)k < FRAME__N);
+	return kinds[k].from;
+}
+
+const char *
+frame_to(enum frame_kind k)
+{
+	must((unsigned)k < FRAME__N);
+	return kinds[k].to;
 }
 
 /*

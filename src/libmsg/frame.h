@@ -72,6 +72,10 @@ int frame_print(int fd, const struct frame *f, struct err *e);
 const char *frame_kind_name(enum frame_kind k);
 /* Whether frame.def lets `from` send this kind to `to` (names of programs). */
 bool frame_allowed(enum frame_kind k, const char *from, const char *to);
+/* Whether it is for this program, whoever said it; the row's words. */
+bool frame_addressed(enum frame_kind k, const char *to);
+const char *frame_from(enum frame_kind k);
+const char *frame_to(enum frame_kind k);
 bool frame_is_ask(enum frame_kind k);
 /* Print the manual section: every kind with its fields. */
 void frame_manual(FILE *out);

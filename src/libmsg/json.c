@@ -488,7 +488,7 @@ integral(struct json *j, uint64_t *v, bool *neg)
 	if (p == s + n)
 		return true;
 	d = fabs(to_double(s, n));
-	if (d != floor(d) || d > 9007199254740992.0) {
+	if (!(d <= 9007199254740992.0) || d != (double)(uint64_t)d) {
 		j->p = at;
 		return json_fail(j, "wants a whole number");
 	}

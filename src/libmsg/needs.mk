@@ -1,1 +1,1 @@
-NEEDS.libmsg := libbase -lprotobuf-c
+NEEDS.libmsg := libbase -lprotobuf-c -lm
