@@ -63,6 +63,15 @@ json_fail(struct json *j, const char *what)
 	return false;
 }
 
+/* A mistake of something that was read already: where it began. */
+static bool
+fail_at(struct json *j, const char *at, const char *what)
+{
+	if (j->what == NULL)
+		j->p = at;
+	return json_fail(j, what);
+}
+
 static inline void
 blank(struct json *j)
 {
@@ -362,8 +371,7 @@ text(struct json *j, const char **s)
 	}
 	n = unescape(d, p, n);
 	if (memchr(d, '\0', n) != NULL) {
-		j->p = at;
-		return json_fail(j, "a NUL in a string");
+		return fail_at(j, at, "a NUL in a string");
 	}
 	memset(d + n, 0, 1);
 	return true;
@@ -481,17 +489,13 @@ integral(struct json *j, uint64_t *v, bool *neg)
 	*v = 0;
 	for (p = s + *neg; p < s + n && *p >= '0' && *p <= '9'; p++)
 		if (__builtin_mul_overflow(*v, 10u, v) ||
-		    __builtin_add_overflow(*v, (uint64_t)(*p - '0'), v)) {
-			j->p = at;
-			return json_fail(j, "out of range");
-		}
+		    __builtin_add_overflow(*v, (uint64_t)(*p - '0'), v))
+			return fail_at(j, at, "out of range");
 	if (p == s + n)
 		return true;
 	d = fabs(to_double(s, n));
-	if (!(d <= 9007199254740992.0) || d != (double)(uint64_t)d) {
-		j->p = at;
-		return json_fail(j, "wants a whole number");
-	}
+	if (!(d <= 9007199254740992.0) || d != (double)(uint64_t)d)
+		return fail_at(j, at, "wants a whole number");
 	*v = (uint64_t)d;
 	return true;
 }
@@ -499,13 +503,16 @@ integral(struct json *j, uint64_t *v, bool *neg)
 bool
 json_int(struct json *j, int64_t *v)
 {
+	const char *at;
 	uint64_t u;
 	bool neg;
 
+	blank(j);
+	at = j->p;
 	if (!integral(j, &u, &neg))
 		return false;
 	if (u > (uint64_t)INT64_MAX + neg)
-		return json_fail(j, "out of range");
+		return fail_at(j, at, "out of range");
 	*v = neg ? (int64_t)(0 - u) : (int64_t)u;
 	return true;
 }
@@ -513,11 +520,14 @@ json_int(struct json *j, int64_t *v)
 bool
 json_uint(struct json *j, uint64_t *v)
 {
+	const char *at;
 	bool neg;
 
+	blank(j);
+	at = j->p;
 	if (!integral(j, v, &neg))
 		return false;
-	return neg && *v != 0 ? json_fail(j, "out of range") : true;
+	return neg && *v != 0 ? fail_at(j, at, "out of range") : true;
 }
 
 bool
@@ -529,7 +539,7 @@ json_double(struct json *j, double *v)
 	if (!json_number(j, &s, &n))
 		return false;
 	*v = to_double(s, n);
-	return isfinite(*v) ? true : json_fail(j, "out of range");
+	return isfinite(*v) ? true : fail_at(j, s, "out of range");
 }
 
 static bool

@@ -127,6 +127,88 @@ budget_free(void *arg, void *p)
 	(void)arg, (void)p; /* the arena's owner frees */
 }
 
+/*
+ * Maps, as their readers expect them: the last entry of a key wins, and every
+ * entry has a value.  Packed bytes promise neither.
+ */
+struct place {
+	const char *key;
+	size_t i;
+};
+
+static int
+by_key(const void *x, const void *y)
+{
+	const struct place *a = x, *b = y;
+	int d = strcmp(a->key, b->key);
+
+	return d != 0 ? d : (a->i > b->i) - (a->i < b->i);
+}
+
+static void
+map_unique(const struct shape *entry, ProtobufCMessage **at, size_t *n)
+{
+	struct place *p = xcalloc(*n, sizeof(*p));
+	size_t i, k;
+
+	for (i = 0; i < *n; i++) {
+		p[i].key = *(char **)FIELD_AT(at[i], entry->f[0].d);
+		p[i].i = i;
+	}
+	qsort(p, *n, sizeof(*p), by_key);
+	for (i = 1; i < *n; i++)
+		if (strcmp(p[i - 1].key, p[i].key) == 0)
+			at[p[i - 1].i] = NULL;
+	for (i = k = 0; i < *n; i++)
+		if (at[i] != NULL)
+			at[k++] = at[i];
+	*n = k;
+	free(p);
+}
+
+static bool
+entry_value(const struct shape *entry, ProtobufCMessage *m, struct budget *b)
+{
+	const struct field *f = &entry->f[1];
+	ProtobufCMessage **at = FIELD_AT(m, f->d);
+
+	if (f->msg == NULL || *at != NULL)
+		return true;
+	if ((*at = budget_alloc(b, f->msg->d->sizeof_message)) == NULL)
+		return false;
+	f->msg->d->message_init(*at);
+	return true;
+}
+
+static bool
+settle(const struct shape *s, ProtobufCMessage *m, struct budget *b)
+{
+	const struct field *f;
+	ProtobufCMessage **at;
+	size_t n, i;
+
+	for (f = s->f; f < s->f + s->n; f++) {
+		if (f->msg == NULL)
+			continue;
+		if (f->d->label != PROTOBUF_C_LABEL_REPEATED) {
+			at = FIELD_AT(m, f->d);
+			if ((f->d->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0 &&
+			    *at != NULL && !settle(f->msg, *at, b))
+				return false;
+			continue;
+		}
+		at = *(ProtobufCMessage ***)FIELD_AT(m, f->d);
+		if (f->map && *FIELD_QUANTITY(m, f->d, size_t) > 1)
+			map_unique(f->msg, at, FIELD_QUANTITY(m, f->d, size_t));
+		n = *FIELD_QUANTITY(m, f->d, size_t);
+		for (i = 0; i < n; i++)
+			if ((f->map && !entry_value(f->msg, at[i], b)) ||
+			    !settle(f->msg, at[i], b))
+				return false;
+	}
+	return true;
+}
+
 ProtobufCMessage *
 msg_unpack(const ProtobufCMessageDescriptor *d, const void *p, size_t n,
     struct arena *a, size_t budget, struct err *e)
@@ -137,7 +219,10 @@ msg_unpack(const ProtobufCMessageDescriptor *d, const void *p, size_t n,
 
 	if (check(d, p, n, 0, e) == -1)
 		return NULL;
-	if ((m = protobuf_c_message_unpack(d, &alloc, n, p)) == NULL)
+	m = protobuf_c_message_unpack(d, &alloc, n, p);
+	if (m != NULL && !settle(shape_of(d), m, &b))
+		m = NULL;
+	if (m == NULL)
 		err_set(e, RC_PERM,
 		    b.spent ? "%s: it takes more memory than it may"
 			    : "not a packed %s, or a required field is missing",

@@ -24,30 +24,6 @@ put_int(struct buf *b, int64_t v)
 	put_uint(b, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0);
 }
 
-static void
-put_base64(struct buf *b, const uint8_t *p, size_t n)
-{
-	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	char o[4];
-	size_t i;
-
-	buf_addc(b, '"');
-	for (i = 0; i < n; i += 3) {
-		o[0] = digit[p[i] >> 2];
-		o[1] = digit[(p[i] & 3) << 4 | (i + 1 < n ? p[i + 1] >> 4 : 0)];
-		o[2] = '=';
-		o[3] = '=';
-		if (i + 1 < n)
-			o[2] = digit[(p[i + 1] & 15) << 2 |
-				     (i + 2 < n ? p[i + 2] >> 6 : 0)];
-		if (i + 2 < n)
-			o[3] = digit[p[i + 2] & 63];
-		buf_add(b, o, 4);
-	}
-	buf_addc(b, '"');
-}
-
 /* The same in both mappings: JSON has no numbers for these. */
 static bool
 put_odd(struct buf *b, double v)
@@ -164,7 +140,9 @@ put_value(
 		break;
 	case PROTOBUF_C_TYPE_BYTES:
 		bytes = at;
-		put_base64(b, bytes->data, bytes->len);
+		buf_addc(b, '"');
+		base64_encode(b, bytes->data, bytes->len);
+		buf_addc(b, '"');
 		break;
 	case PROTOBUF_C_TYPE_MESSAGE:
 		put_message(b, f->msg, *(ProtobufCMessage *const *)at, how);

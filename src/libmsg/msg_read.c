@@ -1,5 +1,4 @@
 /* JSON to messages. */
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@ struct reader {
 	enum msg_mapping how;
 	bool missing;	/* the mistake is an absent field */
 	char path[200]; /* where it is; made while the calls return */
+	const char *at; /* where the value began that is being read */
 	other_fn *other;
 	void *arg;
 };
@@ -36,6 +36,15 @@ in(struct reader *r, const char *name, long index)
 static bool message(
     struct reader *r, const struct shape *s, ProtobufCMessage **m, int depth);
 
+/* Refuse the value that began at r->at. */
+static bool
+refuse(struct reader *r, const char *what)
+{
+	if (r->j->what == NULL)
+		r->j->p = r->at;
+	return json_fail(r->j, what);
+}
+
 /* A number in quotes, which the API's mapping allows: look inside. */
 static bool
 quoted(struct reader *r, struct json *inner)
@@ -55,7 +64,7 @@ static bool
 closed(struct reader *r, struct json *inner, bool ok)
 {
 	return ok && inner->p == inner->end ? true
-					    : json_fail(r->j, "wants a number");
+					    : refuse(r, "wants a number");
 }
 
 static bool
@@ -103,7 +112,7 @@ real(struct reader *r, double *v)
 		}
 	if (quoted(r, &k))
 		return closed(r, &k, json_double(&k, v));
-	return json_fail(r->j, "wants a number");
+	return refuse(r, "wants a number");
 }
 
 static bool
@@ -116,13 +125,13 @@ number32(struct reader *r, bool is_signed, void *at)
 		if (!whole(r, &v))
 			return false;
 		if (v < INT32_MIN || v > INT32_MAX)
-			return json_fail(r->j, "out of range");
+			return refuse(r, "out of range");
 		*(int32_t *)at = (int32_t)v;
 	} else {
 		if (!whole_u(r, &u))
 			return false;
 		if (u > UINT32_MAX)
-			return json_fail(r->j, "out of range");
+			return refuse(r, "out of range");
 		*(uint32_t *)at = (uint32_t)u;
 	}
 	return true;
@@ -150,11 +159,11 @@ choice(struct reader *r, const struct field *f, int *at)
 		if (!json_int(r->j, &v))
 			return false;
 		if (v < INT32_MIN || v > INT32_MAX)
-			return json_fail(r->j, "out of range");
+			return refuse(r, "out of range");
 		*at = (int)v;
 		return true;
 	default:
-		return json_fail(r->j, "wants a name");
+		return refuse(r, "wants a name");
 	}
 }
 
@@ -183,7 +192,7 @@ bytes(struct reader *r, ProtobufCBinaryData *at)
 		else if (*s == '/' || *s == '_')
 			c = 63;
 		else
-			return json_fail(r->j, "wants base64");
+			return refuse(r, "wants base64");
 		v = v << 6 | (uint32_t)c;
 		if ((bits += 6) >= 8)
 			*d++ = (uint8_t)(v >> (bits -= 8));
@@ -191,7 +200,7 @@ bytes(struct reader *r, ProtobufCBinaryData *at)
 	at->len = (size_t)(d - at->data);
 	return strspn(s, "=") == strlen(s) && strlen(s) <= 2 && bits < 6
 		   ? true
-		   : json_fail(r->j, "wants base64");
+		   : refuse(r, "wants base64");
 }
 
 static bool
@@ -203,6 +212,8 @@ value(struct reader *r, const struct field *f, void *at, int depth)
 	double d;
 	bool b;
 
+	(void)json_peek(r->j); /* past the blanks */
+	r->at = r->j->p;
 	switch (f->d->type) {
 	case PROTOBUF_C_TYPE_STRING:
 		if (!json_string(r->j, &s))
@@ -248,8 +259,9 @@ value(struct reader *r, const struct field *f, void *at, int depth)
 	default:
 		if (!real(r, &d))
 			return false;
-		if (isfinite(d) && fabs(d) > (double)FLT_MAX)
-			return json_fail(r->j, "out of range");
+		/* What would be rounded up to infinity. */
+		if (isfinite(d) && fabs(d) >= 3.4028235677973366e38)
+			return refuse(r, "out of range");
 		*(float *)at = (float)d;
 		return true;
 	}

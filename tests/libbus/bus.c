@@ -1,14 +1,12 @@
 /*
  * A program on the bus, to be two of in a test:
- *	bus say PROG DIR		tell every frame of stdin; counts what
- *was dropped bus hear PROG DIR N		print N frames that came, errors
- *to
- *stderr bus answer PROG DIR MS		answer asks, those of MS together, last
- *first bus ask PROG DIR PEER N M MS	N asks of checkout, M at a time, MS each
- *	bus filter PROG			what a filter does: "got" lines go to
- *stderr bus echo PROG DIR		tell back what was heard bus hop PROG
- *DIR N		tell and wait for the echo, N times bus fds PROG DIR
- *descriptors that a child of ours has
+ *	bus say PROG DIR	tell every frame of stdin; counts drops
+ *	bus hear PROG DIR N	print N frames that came, errors to stderr
+ *	bus answer PROG DIR MS	answer asks, those of MS together, last first
+ *	bus ask PROG DIR PEER N MANY MS
+ *				N asks of checkout, MANY at a time, MS each
+ *	bus filter PROG		what a filter does: "got" lines go to stderr
+ *	bus fds PROG DIR	descriptors that a child of ours has
  */
 #include <poll.h>
 #include <stdio.h>
@@ -192,62 +190,6 @@ filter(void)
 	}
 }
 
-/* report says command to exec, which says past to report. */
-static noreturn void
-echo(void)
-{
-	Frame__Past past = FRAME__PAST__INIT;
-	struct frame f;
-	int rv;
-
-	past.application_id = past.repo = past.path = past.config_filename =
-	    xstrdup("x");
-	for (;;) {
-		arena_reset(a);
-		rv = bus_next(b, &f, a, NULL, NULL, &e);
-		if (rv == 1)
-			fail(bus_tell(b, FRAME_OF(past, &past), &e));
-		else if (rv == 0)
-			wait_bus(-1);
-	}
-}
-
-static int
-by_size(const void *x, const void *y)
-{
-	int64_t d = *(const int64_t *)x - *(const int64_t *)y;
-
-	return d < 0 ? -1 : d > 0;
-}
-
-static int
-hop(long n)
-{
-	Frame__Command c = FRAME__COMMAND__INIT;
-	Model__Command m = MODEL__COMMAND__INIT;
-	int64_t *t = xcalloc((size_t)n, sizeof(*t));
-	struct frame f;
-	long i;
-
-	m.id = m.piped_id = xstrdup("x");
-	m.created_at = m.updated_at = 1;
-	c.command = &m;
-	for (i = 0; i < n; i++) {
-		t[i] = now_us();
-		fail(bus_tell(b, FRAME_OF(command, &c), &e));
-		arena_reset(a);
-		while (bus_next(b, &f, a, NULL, NULL, &e) != 1)
-			wait_bus(-1);
-		t[i] = now_us() - t[i];
-	}
-	qsort(t, (size_t)n, sizeof(*t), by_size);
-	printf("hop p50 %.1f us, p99 %.1f us\n", (double)t[n / 2] / 2,
-	    (double)t[n * 99 / 100] / 2);
-	free(t);
-	free(m.id);
-	return 0;
-}
-
 static int
 fds(void)
 {
@@ -284,10 +226,6 @@ main(int argc, char *argv[])
 		rv = ask(argv[4], atol(argv[5]), atol(argv[6]), atol(argv[7]));
 	else if (strcmp(verb, "filter") == 0)
 		rv = filter();
-	else if (strcmp(verb, "echo") == 0)
-		echo();
-	else if (strcmp(verb, "hop") == 0 && argc == 5)
-		rv = hop(atol(argv[4]));
 	else if (strcmp(verb, "fds") == 0)
 		rv = fds();
 	bus_close(b);
