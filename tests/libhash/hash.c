@@ -1,0 +1,29 @@
+/* hash sha256 | uuid PART...: libhash from a shell, for hash.bats. */
+#include "hash.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int
+main(int argc, char *argv[])
+{
+	const char *const *parts;
+	char sum[SHA256_HEX], id[UUID_LEN];
+	struct err e;
+
+	log_open("hash", LOG_INFO);
+	if (argc == 2 && strcmp(argv[1], "sha256") == 0) {
+		if (sha256_file(sum, 0, "stdin", &e) == -1)
+			die(&e);
+		puts(sum);
+		sha256_hex(sum, "abc", 3);
+		puts(sum);
+		return RC_OK;
+	}
+	if (argc < 3)
+		usage("hash sha256 | uuid part ...");
+	memcpy(&parts, &(char *const *){ argv + 2 }, sizeof(parts));
+	uuid5(id, parts, (size_t)argc - 2);
+	puts(id);
+	return RC_OK;
+}
