@@ -1,0 +1,1 @@
+NEEDS.libseal := libbase -lcrypto
