@@ -44,15 +44,22 @@ static int
 say(void)
 {
 	struct frame_reader r = { .in = stdin, .name = "stdin" };
+	struct pollfd p[] = { { .fd = 0, .events = POLLIN },
+		{ .fd = bus_fd(b), .events = POLLIN } };
 	struct frame f;
-	int rv;
+	int rv = 0;
 
-	while ((rv = frame_next(&r, &f, a, &e)) != 2) {
-		fail(rv);
-		fail(bus_tell(b, &f, &e));
+	(void)setvbuf(stdin, NULL, _IONBF, 0); /* poll sees what is left */
+	while (rv != 2) {
+		(void)poll(p, 2, -1);
 		arena_reset(a);
 		while ((rv = bus_next(b, &f, a, NULL, NULL, &e)) == 1)
 			;
+		if (p[0].revents == 0)
+			continue;
+		fail(rv = frame_next(&r, &f, a, &e));
+		if (rv == 1)
+			fail(bus_tell(b, &f, &e));
 	}
 	for (rv = 0; rv < 50; rv++) { /* until connections came up */
 		wait_bus(10);

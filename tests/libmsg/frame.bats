@@ -77,8 +77,9 @@ frames() { printf '%s\n' "$1" | "$F"; }
 	line -1 >"$BATS_TEST_TMPDIR/in"
 	run -100 "$F" <"$BATS_TEST_TMPDIR/in"
 	[[ "$output" == *"stdin:1: a line of more than 1048512 bytes"* ]]
-	# However long it is, memory stays bounded.
-	(ulimit -v $((200 * 1024)) 2>/dev/null; head -c 300000000 /dev/zero | tr '\0' x | "$F" 2>&1) >"$BATS_TEST_TMPDIR/out" || true
+	# However long it is, memory stays bounded (a sanitizer needs terabytes).
+	(ulimit -v $((200 * 1024)); "$F" </dev/null 2>/dev/null) && limit=$((200 * 1024)) || limit=unlimited
+	(ulimit -v $limit; head -c 300000000 /dev/zero | tr '\0' x | "$F" 2>&1) >"$BATS_TEST_TMPDIR/out" || true
 	grep -q "a line of more than\|cut off" "$BATS_TEST_TMPDIR/out"
 }
 
@@ -89,6 +90,7 @@ frames() { printf '%s\n' "$1" | "$F"; }
 }
 
 @test "frame: share/doc/frames.md lists every kind and field as they are" {
+	# Where this fails: make frames.
 	"$F" manual >"$BATS_TEST_TMPDIR/now"
 	sed -n '/^<!-- kinds -->/,/^<!-- end -->/p' "$ROOT/share/doc/frames.md" | sed '1d;$d' >"$BATS_TEST_TMPDIR/doc"
 	diff "$BATS_TEST_TMPDIR/doc" "$BATS_TEST_TMPDIR/now"
