@@ -55,13 +55,15 @@ incs	= $(addprefix -Isrc/,$(call ourlibs,$(1)) $(2)) $(call geninc,$(1))
 
 # Messages: .proto to C, at build time.  Dependencies include system headers
 # (-MD), because the generated ones are such: a new field must reach everyone.
+# clang's -Wcast-qual would see the casts in their INIT macros.
 protos	:= $(patsubst src/libmsg/%.proto,%,$(wildcard $(foreach d,* */* */*/*,src/libmsg/$(d).proto)))
 genc	:= $(protos:%=$(G)/%.pb-c.c)
 genh	:= $(protos:%=$(G)/%.pb-c.h)
 geno	:= $(protos:%=$(O)/gen/%.pb-c.o)
 $(G)/%.pb-c.c $(G)/%.pb-c.h &: src/libmsg/%.proto
 	@mkdir -p $(G)
-	$(call quiet,PROTO)protoc-c --proto_path=src/libmsg --c_out=$(G) $<
+	$(call quiet,PROTO)protoc-c --proto_path=src/libmsg --c_out=$(G) $< && \
+	    sed -i 's/(char \*)protobuf_c/(char *)(uintptr_t)protobuf_c/g' $(G)/$*.pb-c.h
 $(geno): $(O)/gen/%.pb-c.o: $(G)/%.pb-c.c | $(genh)
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(CFLAGS) $(flags) -w -I$(G) -MMD -MP -c -o $@ $<
