@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -128,6 +129,26 @@ watch(struct bus *b, int fd, struct port *p, bool on)
 	return epoll_ctl(b->ep, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &ev);
 }
 
+/* Whether somebody listens: nn_bind sees it too, but leaks then. */
+static bool
+in_use(const char *addr)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd, rv;
+
+	must(strlen(addr) - strlen("ipc://") < sizeof(un.sun_path));
+	memcpy(un.sun_path, addr + strlen("ipc://"),
+	    strlen(addr + strlen("ipc://")) + 1);
+	if ((fd = socket(
+		 AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) == -1)
+		return false;
+	rv = connect(fd, (struct sockaddr *)&un, sizeof(un));
+	if (rv == -1 && errno == EAGAIN)
+		rv = 0; /* its backlog is full */
+	close(fd);
+	return rv == 0;
+}
+
 /* Bind with the directory's idea of who may connect. */
 static int
 bind_private(struct bus *b, int s, const char *addr)
@@ -136,6 +157,10 @@ bind_private(struct bus *b, int s, const char *addr)
 	mode_t old;
 	int rv;
 
+	if (in_use(addr)) {
+		errno = EADDRINUSE;
+		return -1;
+	}
 	must(fstat(b->dirfd, &st) == 0);
 	old = umask((st.st_mode & 070) != 0 ? 007 : 077);
 	rv = nn_bind(s, addr);
