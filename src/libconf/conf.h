@@ -56,6 +56,7 @@ struct conf_tool {
 };
 
 struct conf_piped {
+	const char *slice; /* whose part this is; NULL: the whole */
 	const char *project_id, *piped_id, *api_address; /* NULL: standalone */
 	const char *piped_key_file, *piped_key_data;
 	const char *name, *web_address;
@@ -77,6 +78,8 @@ struct conf_piped {
 		const char *type; /* NULL, KEY_PAIR, GCP_KMS */
 		const char *private_key_file, *private_key_data;
 		const char *public_key_file, *public_key_data;
+		const char *key_name, *decrypt_service_account_file,
+		    *encrypt_service_account_file; /* of GCP_KMS */
 	} secret_management;
 	int64_t max_concurrent_deployments;
 	int64_t prune_limit_percent, prune_limit_min;
@@ -91,7 +94,9 @@ struct conf_piped {
 /*
  * Which keys a program may see.  A slice is the effective configuration with
  * the other keys left out, in the syntax of the file: who reads it uses
- * conf_piped_read.
+ * conf_piped_read.  `slice` beside `spec` says so: what must be there in a
+ * whole configuration may be missing then.  For people (WHO_ALL) secrets are
+ * shown as ******.
  */
 enum conf_who {
 	WHO_ALL = 0, /* everything, for -n */
@@ -143,8 +148,13 @@ struct conf_stage {
 };
 
 struct conf_app_plugin {
-	const char *name;   /* v0 kinds: kubernetes, terraform, ... */
-	const char *config; /* its input as JSON; v0 in the v1 form */
+	const char *name; /* v0 kinds: kubernetes, terraform, ... */
+	/*
+	 * Its part as JSON, defaults filled in: of host what is under
+	 * plugins.host.input, else what is under plugins.NAME; the v0 kinds
+	 * in the v1 form.
+	 */
+	const char *config;
 };
 
 struct conf_matcher {
@@ -169,8 +179,10 @@ struct conf_app {
 	size_t n_stages;
 	struct {
 		bool on_commit, on_command, on_out_of_sync, on_chain;
-		const char **paths, **ignores;
-		size_t n_paths, n_ignores;
+		const char **paths;
+		size_t n_paths;
+		const char **ignores;
+		size_t n_ignores;
 		int64_t min_window_ms;
 	} trigger;
 	struct conf_matcher *chain; /* postSync.chain.applications */
@@ -221,9 +233,8 @@ bool conf_is_app_file(const char *base);
  * (struct conf_host_app, conf_host_target, conf_terraform_app, conf_wait ...,
  * declared in confdef.h).  `what` names the struct: CONF_host_app.
  */
-enum conf_struct;
-int conf_json_read(enum conf_struct what, void *out, const char *name,
-    const char *json, struct arena *a, struct err *e);
+int conf_json_read(int what, void *out, const char *name, const char *json,
+    struct arena *a, struct err *e);
 
 /* JSON Schema (draft 2020-12) of one kind, from the rows. */
 void conf_schema(FILE *out, const char *kind);

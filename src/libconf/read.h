@@ -1,0 +1,57 @@
+/* read.h - what the files of the reader share. */
+#ifndef PIPECD_CONF_READ_H
+#define PIPECD_CONF_READ_H
+
+#include "rows.h"
+
+const char *node_kind(const struct node *n); /* "a list" */
+/* The key of this object that is written almost so, or NULL. */
+const char *near_key(const struct object *o, const char *name, bool v1);
+/* A key that only the other form has: said, with what to do. */
+void other_form(struct reader *r, const struct object *o, const struct key *k,
+    const struct node *n, const struct path *at);
+/* A path to a secret: others should not be able to read it. */
+void secret_file(struct reader *r, const struct node *n, const struct path *at);
+/* conf_duration, and "30d" with days. */
+int conf_duration_days(int64_t *ms, const char *s, bool days);
+
+/* Keys beside apiVersion, kind and spec. */
+void envelope_keys(struct reader *r, const struct envelope *v);
+/* What apps and checks read a kind of application by; OBJ_none: no such kind */
+int app_object(const char *kind);
+void app_spec(struct reader *r, struct conf_app *c, const struct envelope *v);
+void piped_spec(
+    struct reader *r, struct conf_piped *c, const struct envelope *v);
+
+/* A plugin's type among platformProviders. */
+const char *provider_type(const char *plugin);
+
+#define RULE(name) \
+	void name(struct reader *r, const struct node *n, void *base, \
+	    const struct path *at)
+RULE(rule_health);
+RULE(rule_approval);
+RULE(rule_metric);
+RULE(rule_stage);
+RULE(rule_matcher);
+RULE(rule_chain);
+RULE(rule_encryption);
+RULE(rule_attachment);
+RULE(rule_mention);
+RULE(rule_drift);
+RULE(rule_replacement);
+RULE(rule_watched);
+RULE(rule_git);
+RULE(rule_plugin);
+RULE(rule_provider);
+RULE(rule_chart_repository);
+RULE(rule_datadog);
+RULE(rule_analysis_provider);
+RULE(rule_slack);
+RULE(rule_secrets);
+RULE(rule_watcher);
+RULE(rule_piped);
+RULE(rule_datastore);
+RULE(rule_filestore);
+
+#endif
