@@ -102,7 +102,7 @@ envelope_keys(struct reader *r, const struct envelope *v)
 	static const char *const known[] = { "apiVersion", "kind", "spec",
 		"slice" };
 	const struct node *k;
-	struct path at = { NULL };
+	struct path at = { .up = NULL };
 	size_t i;
 
 	for (k = v->root->first; k != NULL; k = k->next->next) {
