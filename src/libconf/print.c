@@ -53,7 +53,7 @@ print_str(struct buf *b, const char *s)
 				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 				    "/._-";
 	struct node n = { .type = NODE_STRING };
-	struct nodes ns = { NULL };
+	struct nodes ns = { .a = NULL };
 	struct err e;
 	bool safe;
 
