@@ -10,7 +10,7 @@ fuzzlibs = $(sort $(foreach l,$(call fuzzneeds,$(1)),$(l) $(call ourlibs,$(l))))
 fuzzflags = -std=c11 -D_GNU_SOURCE -O1 -g -w -fno-omit-frame-pointer \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 define fuzzer		# 1 source  2 target
-$(2): $(1) $(foreach l,$(call fuzzlibs,$(1)),$(wildcard src/$(l)/*.[ch])) | $(genh)
+$(2): $(1) $(foreach l,$(call fuzzlibs,$(1)),$(wildcard src/$(l)/*.[ch])) $(genh)
 	@mkdir -p $$(@D)
 	$$(call quiet,FUZZ)$(FUZZCC) $(fuzzflags) -isystem $(G) \
 	    $(addprefix -Isrc/,$(call fuzzlibs,$(1))) -o $$@ $(1) \

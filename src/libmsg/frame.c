@@ -22,6 +22,11 @@ static const struct kind {
 #undef ASK
 };
 
+/* What one line may cost: a dense map takes twelve times its text. */
+enum {
+	MEMORY = 32 << 20
+};
+
 /* What is made of the rows once, at first use. */
 static struct ready {
 	const struct shape *shape;
@@ -91,33 +96,35 @@ listed(const char *list, const char *word)
 	return false;
 }
 
-/* Programs that frame.def names; any other is a platform. */
-static const char *
-role(const char *prog)
+/* Whether a row's words mean this program; one that no row names is a K. */
+static bool
+means(const char *list, const char *prog)
 {
-	static const char *const known[] = { "gitwatch", "checkout", "plan",
-		"exec", "script", "drift", "report", "summary" };
-	size_t i;
+	int k;
 
-	for (i = 0; i < NITEMS(known); i++)
-		if (strcmp(prog, known[i]) == 0)
-			return prog;
-	return "K";
+	if (listed(list, prog))
+		return true;
+	if (!listed(list, "K"))
+		return false;
+	for (k = 0; k < FRAME__N; k++)
+		if (strcmp(kinds[k].from, "*") != 0 &&
+		    (listed(kinds[k].from, prog) || listed(kinds[k].to, prog)))
+			return false;
+	return true;
 }
 
 bool
 frame_allowed(enum frame_kind k, const char *from, const char *to)
 {
 	must((unsigned)k < FRAME__N);
-	return listed(kinds[k].from, role(from)) &&
-	       listed(kinds[k].to, role(to));
+	return means(kinds[k].from, from) && means(kinds[k].to, to);
 }
 
 bool
 frame_addressed(enum frame_kind k, const char *to)
 {
 	must((unsigned)k < FRAME__N);
-	return listed(kinds[k].to, role(to));
+	return means(kinds[k].to, to);
 }
 
 const char *
@@ -260,7 +267,7 @@ frame_parse(struct frame *f, const char *line, size_t len, struct arena *a,
 		return k == -1 ? 0 : err_wrap(e, "not a frame");
 	*f = (struct frame){ .kind = (enum frame_kind)k };
 	json_open(&j, line, len, a);
-	j.left = 64u << 20;
+	j.left = MEMORY;
 	f->u.msg = msg_members(
 	    &j, ready_of(f->kind)->shape, MSG_FRAME, envelope, &env, e);
 	if (f->u.msg == NULL || json_close(&j, e) == -1)

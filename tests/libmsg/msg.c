@@ -7,6 +7,7 @@
  *					stdin to stdout; FROM and TO are
  *					frame, api or pack
  *	msg enum NAME			numbers, short and full names
+ *	msg rules			that rules.def fits the messages
  *	msg flood TYPE TAG BYTES BUDGET	so many empty entries of a field
  */
 #include <math.h>
@@ -379,6 +380,50 @@ flood(const char *name, unsigned tag, size_t n, size_t budget)
 	return 0;
 }
 
+/* Every row of rules.def is about a field that is there and may have it. */
+static int
+rules(void)
+{
+	static const struct {
+		const char *message, *field, *kind, *arg;
+	} row[] = {
+#define RULE(m, f, k, a) { m, f, #k, a },
+#include "rules.def"
+	};
+	const ProtobufCFieldDescriptor *f;
+	size_t i;
+	bool ok;
+
+	for (i = 0; i < NITEMS(row); i++) {
+		f = protobuf_c_message_descriptor_get_field_by_name(
+		    find(row[i].message), row[i].field);
+		if (f == NULL) {
+			printf("%s has no %s\n", row[i].message, row[i].field);
+			return 1;
+		}
+		if (strcmp(row[i].kind, "REQUIRED") == 0)
+			ok = f->type == PROTOBUF_C_TYPE_MESSAGE;
+		else if (strcmp(row[i].kind, "DEFINED") == 0)
+			ok = f->type == PROTOBUF_C_TYPE_ENUM;
+		else if (strcmp(row[i].kind, "MIN_LEN") == 0 ||
+			 strcmp(row[i].kind, "PATTERN") == 0)
+			ok = f->type == PROTOBUF_C_TYPE_STRING;
+		else if (strstr(row[i].kind, "_ITEMS") != NULL ||
+			 strncmp(row[i].kind, "KEY_", 4) == 0)
+			ok = f->label == PROTOBUF_C_LABEL_REPEATED;
+		else
+			ok = true;
+		if (!ok)
+			printf("%s.%s: not of a type for %s %s\n",
+			    row[i].message, row[i].field, row[i].kind,
+			    row[i].arg);
+		if (!ok)
+			return 1;
+	}
+	printf("%zu rules\n", i);
+	return 0;
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -410,6 +455,8 @@ main(int argc, char *argv[])
 					enums[i]->values[k].value, MSG_FRAME),
 				    msg_enum_name(enums[i],
 					enums[i]->values[k].value, MSG_API));
+	} else if (argc == 2 && strcmp(argv[1], "rules") == 0) {
+		return rules();
 	} else if (argc == 6 && strcmp(argv[1], "flood") == 0) {
 		return flood(argv[2], (unsigned)atoi(argv[3]),
 		    (size_t)atol(argv[4]), (size_t)atol(argv[5]));
