@@ -1,0 +1,255 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "piped.h"
+
+static int
+path_of(
+    char dst[PATH_MAX], const struct piped *p, const char *name, struct err *e)
+{
+	if (snprintf(dst, PATH_MAX, "%s/%s", p->state_dir, name) >= PATH_MAX)
+		return err_set(
+		    e, RC_PERM, "%.80s...: path too long", p->state_dir);
+	return 0;
+}
+
+/* Whoever can write there can make us run what he likes. */
+static int
+check_owner(const struct piped *p, struct err *e)
+{
+	struct stat st;
+
+	if (stat(p->state_dir, &st) == -1)
+		return err_sys(e, "stateDir %s", p->state_dir);
+	if (st.st_uid != geteuid())
+		return err_set(e, RC_PERM,
+		    "stateDir %s: belongs to uid %lu, and we are %lu",
+		    p->state_dir, (unsigned long)st.st_uid,
+		    (unsigned long)geteuid());
+	if (st.st_mode & 022)
+		return err_set(e, RC_PERM,
+		    "stateDir %s: mode %04o lets others write it: chmod 700",
+		    p->state_dir, (unsigned)(st.st_mode & 07777));
+	if (st.st_mode & 077)
+		log_warn("-", "stateDir %s: mode %04o: others can look in",
+		    p->state_dir, (unsigned)(st.st_mode & 07777));
+	return 0;
+}
+
+/* The layout's version: a newer one is not ours to touch. */
+static int
+check_format(const struct piped *p, struct err *e)
+{
+	struct buf b = BUF_INIT;
+	char path[PATH_MAX];
+	char *end;
+	long n = 0;
+	int rv = -1, got;
+
+	if (path_of(path, p, "format", e) == -1 ||
+	    (got = file_read(path, 64, &b, e)) == -1)
+		goto out;
+	if (got == 1) {
+		n = strtol(b.p, &end, 10);
+		if (end == b.p || n < 1 || n > 1) {
+			err_set(e, RC_PERM,
+			    "%s: format %.20s is newer than this build, which "
+			    "knows 1: not touched",
+			    path, b.len > 0 ? b.p : "?");
+			goto out;
+		}
+	} else if (file_write(path, "1\n", 2, 0600, true, e) == -1) {
+		goto out;
+	}
+	rv = 0;
+out:
+	buf_free(&b);
+	return rv;
+}
+
+/* One piped per state directory. */
+static int
+lock(struct piped *p, struct err *e)
+{
+	char path[PATH_MAX], pid[32] = "";
+	ssize_t n;
+
+	if (path_of(path, p, "run/piped.lock", e) == -1)
+		return -1;
+	p->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (p->lock == -1)
+		return err_sys(e, "%s", path);
+	if (flock(p->lock, LOCK_EX | LOCK_NB) == -1) {
+		if (errno != EWOULDBLOCK)
+			return err_sys(e, "lock %s", path);
+		n = read(p->lock, pid, sizeof(pid) - 1);
+		pid[n > 0 ? n : 0] = '\0';
+		pid[strcspn(pid, "\n")] = '\0';
+		return err_set(e, RC_TEMP,
+		    "stateDir %s: piped already runs there, pid %s",
+		    p->state_dir, *pid != '\0' ? pid : "unknown");
+	}
+	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(p->lock, 0) == -1 ||
+	    pwrite(p->lock, pid, (size_t)n, 0) != n)
+		return err_sys(e, "write %s", path);
+	return 0;
+}
+
+static int
+make(struct piped *p, struct err *e)
+{
+	static const char *const dirs[] = { "run", "run/bus", "run/lock" };
+	char path[PATH_MAX];
+	size_t i;
+
+	if (dir_make(p->state_dir, 0700, e) == -1 || check_owner(p, e) == -1 ||
+	    check_format(p, e) == -1)
+		return -1;
+	for (i = 0; i < NITEMS(dirs); i++)
+		if (path_of(path, p, dirs[i], e) == -1 ||
+		    dir_make(path, 0700, e) == -1)
+			return -1;
+	return lock(p, e);
+}
+
+/* Tell us when run/ or what is in it goes away. */
+static int
+watch(struct piped *p, struct err *e)
+{
+	char path[PATH_MAX];
+
+	if (path_of(path, p, "run", e) == -1)
+		return -1;
+	if (p->inotify != -1)
+		close(p->inotify);
+	p->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (p->inotify == -1 ||
+	    inotify_add_watch(p->inotify, path,
+		IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF) == -1)
+		log_warn(
+		    "-", "%s: cannot be watched: %s", path, strerror(errno));
+	return 0;
+}
+
+int
+state_open(struct piped *p, struct err *e)
+{
+	if (strlen(p->conf.state_dir) >= sizeof(p->state_dir))
+		return err_set(e, RC_PERM, "stateDir: path too long");
+	strcpy(p->state_dir, p->conf.state_dir);
+	p->inotify = -1;
+	if (make(p, e) == -1)
+		return -1;
+	return watch(p, e);
+}
+
+int
+state_check(struct piped *p, struct err *e)
+{
+	char path[PATH_MAX], drop[4096];
+	struct stat ours, there;
+
+	while (p->inotify != -1 && read(p->inotify, drop, sizeof(drop)) > 0)
+		;
+	if (path_of(path, p, "run/piped.lock", e) == -1)
+		return -1;
+	if (fstat(p->lock, &ours) == 0 && stat(path, &there) == 0 &&
+	    ours.st_ino == there.st_ino && ours.st_dev == there.st_dev) {
+		if (path_of(path, p, "run/bus", e) == -1 ||
+		    stat(path, &there) == 0)
+			return 0;
+	}
+	log_warn("-",
+	    "stateDir %s: it was removed; made anew, and every "
+	    "program is started again",
+	    p->state_dir);
+	close(p->lock);
+	if (make(p, e) == -1 || watch(p, e) == -1)
+		return -1;
+	return 1;
+}
+
+uint64_t
+state_start(pid_t pid)
+{
+	struct buf b = BUF_INIT;
+	unsigned long long start = 0;
+	struct err e;
+	char path[64];
+	const char *s;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	/* Field 22, counted from the ')' that ends the name. */
+	if (file_read(path, 8192, &b, &e) == 1 &&
+	    (s = strrchr(b.p, ')')) != NULL)
+		(void)sscanf(s + 1,
+		    " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
+		    "%*d %*d %*d %*d %*d %llu",
+		    &start);
+	buf_free(&b);
+	return start;
+}
+
+static bool
+same_boot(const Super__Status *s)
+{
+	struct buf b = BUF_INIT;
+	struct err e;
+	bool same;
+
+	same = file_read("/proc/sys/kernel/random/boot_id", 64, &b, &e) == 1 &&
+	       strncmp(b.p, s->boot_id, strlen(s->boot_id)) == 0;
+	buf_free(&b);
+	return same;
+}
+
+static void
+end_leftover(const char *name, pid_t pid, uint64_t start)
+{
+	struct pollfd end = { .events = POLLIN };
+
+	if (pid <= 1 || start == 0 || (end.fd = child_pidfd(pid)) == -1)
+		return;
+	/* Asked after the pidfd was got: it cannot become another now. */
+	if (state_start(pid) == start) {
+		log_warn("-", "%s pid=%d is left from an earlier piped: killed",
+		    name, (int)pid);
+		(void)kill(-pid, SIGKILL);
+		(void)kill(pid, SIGKILL);
+		(void)poll(&end, 1, STOP_MS);
+	}
+	close(end.fd);
+}
+
+void
+state_leftovers(struct piped *p)
+{
+	struct arena *a = arena_new();
+	Super__Status *s;
+	struct err e;
+	size_t i;
+	int got = status_read(p->state_dir, &s, a, &e);
+
+	if (got == -1)
+		log_warn(
+		    "-", "%s: what an earlier piped left is not known", e.text);
+	if (got == 1 && same_boot(s)) {
+		for (i = 0; i < s->n_programs; i++)
+			end_leftover(s->programs[i]->name, s->programs[i]->pid,
+			    s->programs[i]->start);
+		for (i = 0; i < s->n_launched; i++)
+			end_leftover(s->launched[i]->program,
+			    s->launched[i]->pid, s->launched[i]->start);
+	}
+	arena_free(a);
+}
