@@ -1,0 +1,127 @@
+load ../lib/common
+load ../lib/piped
+
+setup() {
+	piped_setup
+	cp "$TESTBIN/libsuper/asker" "$A/bin/pipecd-exec"
+}
+teardown() { piped_teardown; }
+
+pid() { grep -o 'pid [0-9]*' "$A/answers" | tail -n 1 | cut -d ' ' -f 2; }
+
+@test "exec has a platform started, and hears how it ended" {
+	cat >"$A/bin/pipecd-exec-host" <<-'EOF'
+	#!/bin/sh
+	echo "I am $*"
+	exit 3
+	EOF
+	piped_start; piped_ready
+	piped_ask launch host stage one
+	answer 'I am stage one'
+	answer '^ended [0-9]*: exit 3'
+}
+
+@test "a program or verb that is not in services.def for the asker is refused" {
+	piped_start; piped_ready
+	piped_ask launch gitwatch
+	answer 'error 100: exec may not have gitwatch without a verb started'
+	piped_ask launch host live
+	answer 'error 100: exec may not have host live started'
+	piped_ask launch nope stage
+	answer 'error 100: nope: no such plugin in the Piped config'
+	piped_ask launch host stage -f /etc/passwd
+	answer 'error 100: host: option -f may not be asked for'
+	run ! grep -q 'start pipecd-exec-host' "$A/log"
+}
+
+@test "what was started is signalled through the supervisor, by who asked only" {
+	piped_start; piped_ready
+	piped_ask launch host stage
+	answer '^pid '
+	piped_ask kill "$(pid)" 9
+	answer '^ok'
+	answer '^ended [0-9]*: signal 9'
+	piped_ask kill "$(pid_of plan)" 9
+	answer 'error 100: pid [0-9]*: not started for exec'
+	[ "$(starts plan)" = 1 ]
+}
+
+@test "what a stage left behind in its group ends with it" {
+	cat >"$A/bin/pipecd-exec-host" <<-'EOF'
+	#!/bin/sh
+	sleep 1000 &
+	echo "child $!"
+	EOF
+	piped_start; piped_ready
+	piped_ask launch host stage
+	answer '^ended'
+	until_true 5 gone "$(sed -n 's/^child //p' "$A/answers")"
+}
+
+@test "a dead asker's stages run on, and its other programs end" {
+	piped_start; piped_ready
+	piped_ask launch checkout
+	answer '^pid '
+	checkout=$(pid)
+	piped_ask stage host stage
+	until_true 5 eval '[ "$(grep -c "^pid" "$A/answers")" = 2 ]'
+	stage=$(pid)
+	piped_ask exit 1
+	until_true 5 gone "$checkout"
+	until_true 5 eval '[ -n "$(pid_of exec)" ] && piped_says_ready'
+	[ -d "/proc/$stage" ]
+	# Its successor may end it.
+	piped_ask kill "$stage" 9
+	answer '^ok'
+	until_true 5 gone "$stage"
+}
+piped_says_ready() { "$A/bin/piped" -s -f "$A/piped.yaml" >/dev/null; }
+
+@test "a draining piped ends what still runs" {
+	piped_start -g 1; piped_ready
+	piped_ask stage host stage
+	answer '^pid '
+	stage=$(pid)
+	kill "$PIPED"; wait "$PIPED"; PIPED=
+	gone "$stage"
+}
+
+@test "stages left by a killed piped are ended by the next one" {
+	touch "$A/deaf.pipecd-exec-host"
+	piped_start; piped_ready
+	piped_ask stage host stage
+	answer '^pid '
+	stage=$(pid)
+	kill -9 "$PIPED"; wait "$PIPED" 2>/dev/null || :
+	[ -d "/proc/$stage" ]
+	: >"$A/err"
+	piped_start; piped_ready
+	gone "$stage"
+	grep -q "host pid=$stage is left from an earlier piped: killed" "$A/err"
+}
+
+@test "a reload ends a resident whose keys have changed, and no stage" {
+	piped_start; piped_ready
+	piped_ask stage host stage
+	answer '^pid '
+	stage=$(pid)
+	piped_ask launch host describe
+	until_true 5 eval '[ "$(grep -c "^pid" "$A/answers")" = 2 ]'
+	conf_write c2VjcmV0 "    config: {keep: 1}"
+	kill -HUP "$PIPED"
+	answer "ended $(pid): exit 0"
+	[ -d "/proc/$stage" ]
+}
+
+@test "a thousand programs started and ended leak no descriptor" {
+	printf '#!/bin/sh\nexit 0\n' >"$A/bin/pipecd-exec-host"
+	piped_start; piped_ready
+	piped_ask launch host stage
+	answer '^ended'
+	before=$(ls "/proc/$PIPED/fd" | wc -l)
+	for i in $(seq 1000); do echo launch host stage; done >"$A/ask"
+	until_true 60 eval '[ "$(grep -c ^ended "$A/answers")" = 1001 ]'
+	[ "$(ls "/proc/$PIPED/fd" | wc -l)" = "$before" ]
+	run -0 "$A/bin/piped" -s -f "$A/piped.yaml" --json
+	[ "$(jq '.launched|length' <<<"$output")" = 0 ]
+}
