@@ -41,10 +41,9 @@ static void
 put_raw(struct buf *b, const ProtobufCMessage *m, const struct shape *s)
 {
 	const char *t = *(char **)FIELD_AT(m, s->f[0].d), *p;
-	size_t n = t == NULL ? 0 : strlen(t);
 
 	/* A line must not be forged from inside; it was checked when read. */
-	must(json_valid(t, n));
+	must(t != NULL && json_valid(t, strlen(t)));
 	while ((p = strpbrk(t, "\r\n")) != NULL) {
 		buf_add(b, t, (size_t)(p - t));
 		t = p + 1;
@@ -59,7 +58,7 @@ static void
 put_message(struct buf *b, const struct shape *s, const ProtobufCMessage *m,
     enum msg_mapping how)
 {
-	must(m != NULL);
+	must(s != NULL && m != NULL);
 	if (s->special == RAW) {
 		put_raw(b, m, s);
 	} else if (s->special == WRAPPER) {

@@ -105,6 +105,23 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 	[[ "$output" == *"bus directory $D/none: No such file or directory"* ]]
 }
 
+@test "bus: a peer that stands still blocks nobody; the oldest frames are dropped and counted" {
+	start report hear report "$D" 1
+	inbox "$D/report"
+	kill -STOP "$pid"
+	run --separate-stderr "$B" flood exec "$D" 30 1000000
+	kill -CONT "$pid"
+	[ "$status" -eq 0 ]
+	[ "${output#dropped }" -ge 10 ]
+	[[ "$stderr" == *"warn: - bus peer=report dropped=1"* ]]
+	[ "$(wc -l <<<"$stderr")" -eq 1 ]
+}
+
+@test "bus: a frame that is too long is refused where it is said" {
+	run -100 "$B" flood exec "$D" 1 1048576
+	[[ "$output" == *"stage_log: the frame has "*" bytes, more than 1048512"* ]]
+}
+
 @test "bus: a path of any length works" {
 	D=$BATS_TEST_TMPDIR/$(printf '%0200d' 0)
 	mkdir -m 0700 "$D"

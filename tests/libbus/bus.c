@@ -1,6 +1,8 @@
 /*
  * A program on the bus, to be two of in a test:
  *	bus say PROG DIR	tell every frame of stdin; counts drops
+ *	bus flood PROG DIR N SIZE
+ *				tell N stage_logs of SIZE bytes
  *	bus hear PROG DIR N	print N frames that came, errors to stderr
  *	bus answer PROG DIR MS	answer asks, those of MS together, last first
  *	bus ask PROG DIR PEER N MANY MS
@@ -67,6 +69,31 @@ say(void)
 	}
 	printf("dropped %lu\n", bus_dropped(b));
 	frame_reader_free(&r);
+	return 0;
+}
+
+static int
+flood(long n, size_t size)
+{
+	Frame__StageLog log = FRAME__STAGE_LOG__INIT;
+	char *text = xcalloc(1, size + 1);
+	int64_t t0 = now_ms();
+	struct frame f;
+	long i;
+
+	memset(text, 'x', size);
+	log.deployment_id = log.stage_id = xstrdup("d");
+	log.text = text;
+	for (i = 0; i < n; i++) {
+		fail(bus_tell(b, FRAME_OF(stage_log, &log), &e));
+		arena_reset(a);
+		while (bus_next(b, &f, a, NULL, NULL, &e) == 1)
+			;
+	}
+	printf("dropped %lu\n", bus_dropped(b));
+	must(now_ms() - t0 < 10000); /* nobody waits for a peer */
+	free(log.stage_id);
+	free(text);
 	return 0;
 }
 
@@ -225,6 +252,8 @@ main(int argc, char *argv[])
 		die(&e);
 	if (strcmp(verb, "say") == 0)
 		rv = say();
+	else if (strcmp(verb, "flood") == 0 && argc == 6)
+		rv = flood(atol(argv[4]), (size_t)atol(argv[5]));
 	else if (strcmp(verb, "hear") == 0 && argc == 5)
 		rv = hear(atol(argv[4]));
 	else if (strcmp(verb, "answer") == 0 && argc == 5)
