@@ -1,0 +1,1 @@
+NEEDS.pipecd-gitwatch := libgit libbus libconf libsandbox
