@@ -240,7 +240,8 @@ void past_put(struct exec *x, const Model__Deployment *m, bool triggered);
 
 /* run.c */
 void active_add(struct exec *x, struct deployment *d);
-void schedule(struct exec *x); /* start what may start */
+/* Start what may start; whether there was something. */
+bool schedule(struct exec *x);
 void step(struct exec *x, struct deployment *d);
 void deployment_resume(struct exec *x, struct deployment *d);
 void deployment_cancel(struct exec *x, struct deployment *d);

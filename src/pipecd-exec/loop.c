@@ -440,13 +440,11 @@ steps(struct exec *x)
 {
 	size_t i;
 
-	if (!x->stop)
-		schedule(x);
-	for (i = 0; i < x->n_active; i++)
-		step(x, x->active[i]);
-	/* Those that ended made room. */
-	if (!x->stop)
-		schedule(x);
+	/* Those that end, or begin to wait, make room for others. */
+	do {
+		for (i = 0; i < x->n_active; i++)
+			step(x, x->active[i]);
+	} while (!x->stop && schedule(x));
 }
 
 static bool

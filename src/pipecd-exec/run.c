@@ -341,11 +341,12 @@ start(struct exec *x, struct deployment *d)
 	status_record(x, d, D_(RUNNING), "");
 }
 
-void
+bool
 schedule(struct exec *x)
 {
 	struct deployment *d;
 	struct app *a;
+	bool any = false;
 
 	while (x->slots < x->slots_max && x->disk_at == 0) {
 		if ((d = x->slot_wait) != NULL) {
@@ -354,19 +355,23 @@ schedule(struct exec *x)
 			d->next = NULL;
 			slot_give(x, d);
 			d->phase = PH_NEXT;
+			any = true;
 			continue;
 		}
 		if ((a = x->ready) == NULL)
-			return;
+			break;
 		if ((x->ready = a->next_ready) == NULL)
 			x->ready_end = &x->ready;
 		a->in_ready = false;
 		for (d = a->queue; d != NULL && d->phase != PH_QUEUED;
 		     d = d->next)
 			;
-		if (d != NULL && a->running == NULL)
+		if (d != NULL && a->running == NULL) {
 			start(x, d);
+			any = true;
+		}
 	}
+	return any;
 }
 
 const char *

@@ -114,9 +114,17 @@ stages_kill(struct exec *x, const struct deployment *d)
 static void
 ended_again(struct exec *x, struct deployment *d)
 {
+	Frame__Deployment f = FRAME__DEPLOYMENT__INIT;
+	struct frame said = { .kind = FRAME_deployment };
 	Model__Deployment *m = d->s.deployment;
 	Frame__Past *p = apps_get(x->apps, m->application_id, x->turn);
 
+	f.deployment = m;
+	said.u.deployment = msg_copy(&f, x->turn);
+	tell(x, &said);
+	x->ended++;
+	x->failed += m->status != D_(SUCCESS) &&
+		     !str_prefix(m->status_reason, "superseded by ");
 	if (p == NULL || !p->has_triggered_at ||
 	    p->triggered_at <= m->trigger->timestamp)
 		past_put(x, m, true);
