@@ -304,7 +304,7 @@ command_approve(const struct asked *q, struct deployment *d)
 		answer_err(q, RC_PERM,
 		    arena_printf(q->x->turn, "stage %s waits for no approval",
 			stage_model(d)->name));
-	else if (approve(q->x, d, q->c->commander, &text, &e) == -1)
+	else if (approve(q->x, d, q->c, &text, &e) == -1)
 		answer_err(q, e.exit, e.text);
 	else
 		answer_ok(q, text.p);

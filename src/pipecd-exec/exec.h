@@ -114,6 +114,7 @@ struct deployment {
 	bool sync;	/* and for its sync */
 	bool queued;	/* in x->dirty */
 	bool slot;
+	bool broken; /* its journal cannot be read */
 	char commit[41];
 	struct journal j;
 
@@ -210,6 +211,8 @@ void record_line(struct exec *x, struct deployment *d, const struct frame *f,
 void tell(struct exec *x, const struct frame *f);
 void dirty_add(struct exec *x, struct deployment *d, bool sync);
 int commit(struct exec *x, struct err *e);
+/* Say it once, take nothing new, try again later; returns 0. */
+int disk_failed(struct exec *x, const struct err *e);
 void finished_add(struct exec *x, const char *id);
 void finished_flush(struct exec *x, bool force);
 int64_t up_ms(void);
@@ -290,7 +293,7 @@ void wait_begin(struct exec *x, struct deployment *d);
 void wait_timer(struct exec *x, struct deployment *d);
 void approval_begin(struct exec *x, struct deployment *d);
 /* One more approver: 0 with a text for them; -1 refused. */
-int approve(struct exec *x, struct deployment *d, const char *user,
+int approve(struct exec *x, struct deployment *d, const Model__Command *c,
     struct buf *text, struct err *e);
 
 /* checkout.c */

@@ -136,7 +136,7 @@ say(struct exec *x)
 	x->n_told = 0;
 }
 
-static int
+int
 disk_failed(struct exec *x, const struct err *e)
 {
 	x->disk_at = now_ms() + DISK_RETRY_MS;
@@ -200,7 +200,8 @@ commit(struct exec *x, struct err *e)
 		if (!d->slot) /* a thousand that wait hold no descriptor */
 			journal_close(&d->j);
 		if (d->phase == PH_ENDED) {
-			finished_add(x, d->id);
+			if (!d->broken)
+				finished_add(x, d->id);
 			deployment_free(x, d);
 		}
 	}

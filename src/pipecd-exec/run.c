@@ -308,9 +308,7 @@ deployment_broken(struct exec *x, struct deployment *d, const struct err *why)
 	char name[JOURNAL_NAME], aside[JOURNAL_NAME + 8];
 	struct err e;
 
-	if (why->exit == RC_TEMP) { /* the disk; not the journal */
-		log_error(d->id, "%s", why->text);
-	} else if (journal_name(name, d->id, &e) == 0) {
+	if (journal_name(name, d->id, &e) == 0) {
 		(void)snprintf(aside, sizeof(aside), "%s.broken", name);
 		(void)renameat(x->journal_fd, name, x->journal_fd, aside);
 		log_error(d->id,
@@ -319,26 +317,35 @@ deployment_broken(struct exec *x, struct deployment *d, const struct err *why)
 		    why->text, aside);
 	}
 	x->failed++;
+	buf_reset(&d->j.wait);
+	d->broken = true;
 	d->phase = PH_ENDED;
-	deployment_free(x, d);
+	dirty_add(x, d, false); /* the commit frees it */
 }
 
-static void
+static bool
 start(struct exec *x, struct deployment *d)
 {
 	struct err e;
 
-	queue_drop(d);
 	if (deployment_load(x, d, &e) == -1) {
+		if (e.exit == RC_TEMP) { /* the disk, not the journal */
+			disk_failed(x, &e);
+			app_ready(x, d->app);
+			return false;
+		}
+		queue_drop(d);
 		deployment_broken(x, d, &e);
-		return;
+		return true;
 	}
+	queue_drop(d);
 	active_add(x, d);
 	d->app->running = d;
 	slot_give(x, d);
 	running_correct(x, d);
 	d->phase = PH_NEXT;
 	status_record(x, d, D_(RUNNING), "");
+	return true;
 }
 
 bool
@@ -366,10 +373,8 @@ schedule(struct exec *x)
 		for (d = a->queue; d != NULL && d->phase != PH_QUEUED;
 		     d = d->next)
 			;
-		if (d != NULL && a->running == NULL) {
-			start(x, d);
-			any = true;
-		}
+		if (d != NULL && a->running == NULL)
+			any |= start(x, d);
 	}
 	return any;
 }

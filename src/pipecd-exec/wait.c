@@ -194,9 +194,12 @@ approval_begin(struct exec *x, struct deployment *d)
 }
 
 int
-approve(struct exec *x, struct deployment *d, const char *user,
+approve(struct exec *x, struct deployment *d, const Model__Command *c,
     struct buf *text, struct err *e)
 {
+	Model__Command named = *c;
+	Frame__Command fc = FRAME__COMMAND__INIT;
+	const char *user = c->commander;
 	Frame__StageMeta f = FRAME__STAGE_META__INIT;
 	const char *old = journal_meta(stage_model(d), "ApprovedBy");
 	struct conf_wait_approval w;
@@ -215,8 +218,10 @@ approve(struct exec *x, struct deployment *d, const char *user,
 		    have, (long long)w.min_approver_num);
 		return 0;
 	}
-	f.deployment_id = d->id;
-	f.stage_id = stage_model(d)->id;
+	named.deployment_id = f.deployment_id = d->id;
+	named.stage_id = f.stage_id = stage_model(d)->id;
+	fc.command = &named;
+	record(x, d, FRAME_OF(command, &fc), true);
 	f.key = key;
 	f.value = old != NULL && *old != '\0'
 		      ? arena_printf(x->turn, "%s,%s", old, user)

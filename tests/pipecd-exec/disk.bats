@@ -1,0 +1,66 @@
+# A state directory that is full or broken: intake pauses, nothing is lost.
+setup() {
+	load ../lib/common
+	load exec
+	exec_new
+	stages
+}
+
+teardown() {
+	[ -z "${IN:-}" ] || exec {IN}>&- || true
+	[ -z "${PID:-}" ] || kill "$PID" 2>/dev/null || true
+	[ -z "${MOUNTED:-}" ] || umount -l "$STATE"
+}
+
+small() {
+	mkdir -p "$STATE"
+	mount -t tmpfs -o size=256k,mode=700 none "$STATE" 2>/dev/null || skip "cannot mount a small tmpfs"
+	MOUNTED=1
+}
+
+@test "a full disk pauses intake, says so once, and recovers with nothing lost" {
+	small
+	stage a HOST_SYNC '{"do":"hold"}'
+	exec_bg
+	deployment d-1 app >&"$IN"
+	until_true 10 grep -q d-1 "$T/count"
+	dd if=/dev/zero of="$STATE/fill" bs=1k 2>/dev/null || true
+	stages
+	stage a HOST_SYNC '{"do":"ok"}'
+	for i in $(seq 40); do deployment "e-$i" "app$i"; done >&"$IN"
+	until_true 10 grep -q "no new deployment is taken" "$T/err"
+	touch "$T/go" # the running stage ends while the disk is full
+	sleep 1.5
+	[ "$(grep -c "no new deployment is taken" "$T/err")" = 1 ]
+	! said stage_done
+	rm "$STATE/fill"
+	until_true 20 said deployment '.deployment.id=="d-1" and .deployment.status=="SUCCESS"'
+	exec_end
+	grep -q "works again" "$T/err"
+	for i in $(seq 40); do [ "$(status "e-$i")" = SUCCESS ]; done
+	[ "$(sort "$T/count" | uniq -d | wc -l)" = 0 ]
+	pipecd-exec -V "$STATE"/journal/[de]-*.ndjson
+}
+
+@test "a sync that fails is not believed: the record is written anew before it is said" {
+	strace -qq -o /dev/null true 2>/dev/null || skip "strace may not trace here"
+	stage a HOST_SYNC '{"do":"ok"}'
+	deployment d-1 app >"$T/in1"
+	strace -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO:when=2..3 \
+		"$EXEC" -f "$CONF" <"$T/in1" >"$T/out" 2>"$T/err" 3>&-
+	[ "$(status d-1)" = SUCCESS ]
+	[ "$(counted d-1 a)" = 1 ]
+	pipecd-exec -V "$STATE/journal/d-1.ndjson"
+}
+
+@test "a write that fails half way is repeated at the same place" {
+	strace -qq -o /dev/null true 2>/dev/null || skip "strace may not trace here"
+	stage a HOST_SYNC '{"do":"ok"}'
+	deployment d-1 app >"$T/in1"
+	strace -qq -o /dev/null -e trace=pwrite64 -e inject=pwrite64:error=ENOSPC:when=3..5 \
+		"$EXEC" -f "$CONF" <"$T/in1" >"$T/out" 2>"$T/err" 3>&-
+	[ "$(status d-1)" = SUCCESS ]
+	[ "$(counted d-1 a)" = 1 ]
+	grep -q "no new deployment is taken" "$T/err"
+	pipecd-exec -V "$STATE/journal/d-1.ndjson"
+}
