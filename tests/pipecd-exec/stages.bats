@@ -138,7 +138,7 @@ runs() {
 	stage a HOST_SYNC '{"do":"ok"}'
 	stage b HOST_SYNC '{"do":"hold"}'
 	stage rb HOST_ROLLBACK '{"do":"ok"}'
-	deployment d-1 app PLANNED '' '"timeout_ms":500' >"$T/in1"
+	deployment d-1 app PLANNED '' '"timeout_ms":3000' >"$T/in1"
 	runs 1
 	[[ "$(stage_reason d-1 b)" == *"limit of the whole deployment"* ]]
 	[ "$(stage_status d-1 rb)" = SUCCESS ]
