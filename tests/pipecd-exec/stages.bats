@@ -125,7 +125,7 @@ runs() {
 }
 
 @test "a stage over its timeout is asked to end, and is a FAILURE whatever it says then" {
-	stage a HOST_SYNC '{"do":"hold"}' '"timeout_ms":300'
+	stage a HOST_SYNC '{"do":"hold"}' '"timeout_ms":2500'
 	stage rb HOST_ROLLBACK '{"do":"ok"}'
 	deployment d-1 app >"$T/in1"
 	runs 1
