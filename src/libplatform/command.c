@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@ enum {
 	TAIL_MAX = 2 * 1024,
 	LOG_MAX = 8 * 1024 * 1024, /* of command output kept per stage */
 	LINE_LEN = 16 * 1024,	   /* a longer line is broken up */
+	MEM_EVERY_MS = 50,	   /* between looks at a memory file */
 };
 
 void
@@ -135,6 +137,8 @@ sweep(struct run *r, const struct command *c)
 struct stream {
 	int fd;
 	bool err;
+	bool mem; /* a memory file that the child fills, no pipe */
+	off_t at;
 	struct buf part; /* a line that is not complete */
 };
 
@@ -195,9 +199,18 @@ drain(struct run *r, const struct command *c, struct stream *st)
 		return n > 0 || (n == -1 && errno == EAGAIN);
 	}
 	buf_grow(&st->part, 16384);
-	n = read(st->fd, st->part.p + st->part.len, 16384);
-	if (n <= 0)
-		return n == -1 && errno == EAGAIN;
+	if (st->mem) {
+		n = pread(st->fd, st->part.p + st->part.len, 16384, st->at);
+		if (n <= 0)
+			return true;
+		(void)fallocate(st->fd,
+		    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, st->at, n);
+		st->at += n;
+	} else {
+		n = read(st->fd, st->part.p + st->part.len, 16384);
+		if (n <= 0)
+			return n == -1 && errno == EAGAIN;
+	}
 	st->part.len += (size_t)n;
 	st->part.p[st->part.len] = '\0';
 	s = st->part.p;
@@ -223,11 +236,15 @@ static void
 stream_close(struct run *r, const struct command *c, struct stream *st)
 {
 	if (st->fd != -1) {
-		/* What is still in the pipe; a daemon may hold it open. */
-		for (int i = 0; i < 64 && drain(r, c, st); i++) {
-			struct pollfd p = { .fd = st->fd, .events = POLLIN };
+		struct pollfd p = { .fd = st->fd, .events = POLLIN };
+		off_t was;
 
-			if (poll(&p, 1, 0) != 1)
+		/* What is still in the pipe; a daemon may hold it open. */
+		for (int i = 0; i < 4096; i++) {
+			was = st->at;
+			if (!st->mem && poll(&p, 1, 0) != 1)
+				break;
+			if (!drain(r, c, st) || (st->mem && st->at == was))
 				break;
 		}
 		close(st->fd);
@@ -269,15 +286,18 @@ watch(struct run *r, const struct command *c, pid_t pid, struct stream st[2],
 	if (c->timeout_ms == 0)
 		limit = now_ms() + stage_left(r, limit - now_ms());
 	while (!ended(pid, status)) {
-		p[P_OUT].fd = st[0].fd;
-		p[P_ERR].fd = st[1].fd;
+		p[P_OUT].fd = st[0].mem ? -1 : st[0].fd;
+		p[P_ERR].fd = st[1].mem ? -1 : st[1].fd;
 		left = (why == 0 ? limit : kill_at) - now_ms();
+		if (st[1].mem && left > MEM_EVERY_MS)
+			left = MEM_EVERY_MS;
 		(void)poll(p, P__N,
 		    left < 0	   ? 0
 		    : left > 60000 ? 60000
 				   : (int)left);
 		for (i = 0; i < 2; i++)
-			if (p[P_OUT + i].revents != 0 && !drain(r, c, &st[i])) {
+			if ((st[i].mem || p[P_OUT + i].revents != 0) &&
+			    !drain(r, c, &st[i])) {
 				close(st[i].fd);
 				st[i].fd = -1;
 			}
@@ -296,15 +316,39 @@ watch(struct run *r, const struct command *c, pid_t pid, struct stream st[2],
 	return why;
 }
 
+/*
+ * Where an output goes.  A child that outlives us must not die of a broken
+ * pipe: it writes into memory that stays with it.
+ */
+static int
+stream_open(struct stream *st, bool mem, int *child, struct err *e)
+{
+	int p[2];
+
+	if (mem) {
+		st->mem = true;
+		if ((st->fd = memfd_create("output", MFD_CLOEXEC)) == -1)
+			return err_sys(e, "memfd");
+		*child = fcntl(st->fd, F_DUPFD_CLOEXEC, 0);
+		return 0;
+	}
+	if (pipe2(p, O_CLOEXEC) == -1)
+		return err_sys(e, "pipe");
+	st->fd = p[0];
+	*child = p[1];
+	(void)fcntl(st->fd, F_SETFL, O_NONBLOCK);
+	return 0;
+}
+
 int
 run_command(struct run *r, const struct command *c, struct err *e)
 {
 	struct stream st[2] = { { .fd = -1, .part = BUF_INIT },
 		{ .fd = -1, .err = true, .part = BUF_INIT } };
 	struct child ch = CHILD_INIT;
-	int pipes[2][2] = { { -1, -1 }, { -1, -1 } }, i, status = 0, why;
+	int i, status = 0, why = -1;
 	struct env env;
-	pid_t pid;
+	pid_t pid = -1;
 
 	if (c->env == NULL)
 		env_init(&env, r->arena);
@@ -318,26 +362,19 @@ run_command(struct run *r, const struct command *c, struct err *e)
 		    c->stop_signal != 0 ? c->stop_signal : SIGTERM;
 	if (fcntl(FD_LOCK, F_GETFD) != -1)
 		ch.fd[FD_LOCK] = FD_LOCK;
-	for (i = 0; i < 2; i++) {
-		if (pipe2(pipes[i], O_CLOEXEC) == -1) {
-			err_sys(e, "pipe");
-			return -1;
-		}
-		st[i].fd = pipes[i][0];
-		ch.fd[1 + i] = pipes[i][1];
-		(void)fcntl(st[i].fd, F_SETFL, O_NONBLOCK);
-	}
-	pid = child_start(&ch, e);
-	for (i = 0; i < 2; i++)
-		close(pipes[i][1]);
-	if (pid == -1) {
-		for (i = 0; i < 2; i++)
-			close(st[i].fd);
-		return -1;
-	}
-	why = watch(r, c, pid, st, &status);
+	if (stream_open(&st[0], c->own_group && c->out == NULL, &ch.fd[1], e) ==
+		0 &&
+	    stream_open(&st[1], c->own_group, &ch.fd[2], e) == 0)
+		pid = child_start(&ch, e);
+	for (i = 1; i <= 2; i++)
+		if (ch.fd[i] != -1)
+			close(ch.fd[i]);
+	if (pid != -1)
+		why = watch(r, c, pid, st, &status);
 	for (i = 0; i < 2; i++)
 		stream_close(r, c, &st[i]);
+	if (pid == -1)
+		return -1;
 	sweep(r, c);
 	if (why != 0)
 		return why;

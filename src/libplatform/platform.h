@@ -53,6 +53,9 @@ struct run {
 	const Frame__RenderStart *render;
 	const Frame__PlanStart *plan;
 	const Frame__LiveStart *live;
+	/* Values that come out as *** in logs and reasons (text_mask). */
+	const char *const *secrets;
+	size_t n_secrets;
 	/* platform_main's own. */
 	const struct platform *platform;
 	int64_t began_ms;
@@ -104,6 +107,11 @@ int stage_needs_human(struct run *r, const char *fmt, ...) PRINTF(2, 3);
 /* A safety rule stopped it: says held, then FAILURE with the same reason. */
 int stage_held(struct run *r, const char *reason, char **objects, size_t n,
     const char *confirm);
+/*
+ * Whether spec.confirm is set in the commit's own config: it may take away
+ * more than the safety rules allow.
+ */
+bool stage_confirmed(const struct run *r);
 /* What earlier stages of this deployment kept with stage_meta(shared). */
 const char *stage_meta_get(const struct run *r, const char *key);
 
@@ -161,6 +169,8 @@ enum {
 /* Exit code, 128 + signal, CMD_..., or -1 with *e set: it cannot start. */
 int run_command(struct run *r, const struct command *c, struct err *e);
 
+/* Replace each of r->secrets by ***; returns s or a copy in the arena. */
+const char *text_mask(const struct run *r, struct arena *a, const char *s);
 /* Replace what is not UTF-8 and NUL; returns s or a copy in the arena. */
 const char *text_clean(struct arena *a, const char *s, size_t n);
 

@@ -119,9 +119,35 @@ text_clean(struct arena *a, const char *s, size_t n)
 	return dst;
 }
 
-/* Format, bound and clean what goes into a frame. */
+const char *
+text_mask(const struct run *r, struct arena *a, const char *s)
+{
+	size_t i;
+
+	for (i = 0; i < r->n_secrets; i++) {
+		const char *secret = r->secrets[i], *at;
+		struct buf b = BUF_INIT;
+
+		if (*secret == '\0' || strstr(s, secret) == NULL)
+			continue;
+		for (; (at = strstr(s, secret)) != NULL;
+		     s = at + strlen(secret)) {
+			buf_add(&b, s, (size_t)(at - s));
+			buf_adds(&b, "***");
+		}
+		buf_adds(&b, s);
+		s = arena_strdup(a, b.p);
+		buf_free(&b);
+	}
+	return s;
+}
+
+/* Format, bound, clean and mask what goes into a frame. */
+static char *text_of(const struct run *r, struct arena *a, size_t max,
+    const char *fmt, va_list ap) PRINTF(4, 0);
 static char *
-text_of(struct arena *a, size_t max, const char *fmt, va_list ap)
+text_of(const struct run *r, struct arena *a, size_t max, const char *fmt,
+    va_list ap)
 {
 	char *s, *clean;
 	size_t n;
@@ -130,9 +156,9 @@ text_of(struct arena *a, size_t max, const char *fmt, va_list ap)
 	n = strlen(s);
 	if (n > max)
 		n = max;
-	clean = arena_strdup(a, text_clean(a, arena_strndup(a, s, n), n));
+	clean = arena_strndup(a, s, n);
 	free(s);
-	return clean;
+	return arena_strdup(a, text_mask(r, a, text_clean(a, clean, n)));
 }
 
 void
@@ -181,7 +207,7 @@ stage_log(struct run *r, const char *severity, const char *fmt, ...)
 		return;
 	a = arena_new();
 	va_start(ap, fmt);
-	say_log(r, severity, text_of(a, LINE_LEN, fmt, ap), a);
+	say_log(r, severity, text_of(r, a, LINE_LEN, fmt, ap), a);
 	va_end(ap);
 	arena_free(a);
 }
@@ -242,7 +268,7 @@ stage_done(struct run *r, Model__StageStatus status, const char *fmt, ...)
 	char *s;
 
 	va_start(ap, fmt);
-	s = text_of(r->arena, REASON_MAX, fmt, ap);
+	s = text_of(r, r->arena, REASON_MAX, fmt, ap);
 	va_end(ap);
 	return say_done(r, status, s, false);
 }
@@ -254,7 +280,7 @@ stage_needs_human(struct run *r, const char *fmt, ...)
 	char *s;
 
 	va_start(ap, fmt);
-	s = text_of(r->arena, REASON_MAX, fmt, ap);
+	s = text_of(r, r->arena, REASON_MAX, fmt, ap);
 	va_end(ap);
 	return say_done(r, MODEL__STAGE_STATUS__STAGE_FAILURE, s, true);
 }
@@ -276,6 +302,28 @@ stage_held(struct run *r, const char *reason, char **objects, size_t n,
 	stage_log(r, "ERROR", "held: %s; %s", reason, confirm);
 	return stage_done(r, MODEL__STAGE_STATUS__STAGE_FAILURE, "held: %s; %s",
 	    reason, confirm);
+}
+
+bool
+stage_confirmed(const struct run *r)
+{
+	const Frame__StageStart *s = r->stage;
+	struct buf text = BUF_INIT, said = BUF_INIT;
+	struct conf_report rep = { .text = &said };
+	struct conf_app c;
+	struct err e;
+	bool yes = false;
+
+	if (s->config_filename != NULL && s->target_dir != NULL &&
+	    file_read(arena_printf(
+			  r->arena, "%s/%s", s->target_dir, s->config_filename),
+		1 << 20, &text, &e) == 1 &&
+	    conf_app_read(&c, s->config_filename, text.p, text.len, r->arena,
+		&rep, &e) == 0)
+		yes = c.prune_confirmed;
+	buf_free(&text);
+	buf_free(&said);
+	return yes;
 }
 
 const struct conf_target *
