@@ -1,0 +1,1 @@
+NEEDS.pipecd-exec-terraform := libplatform libhash
