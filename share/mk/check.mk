@@ -12,5 +12,5 @@ endif
 test: all testbin
 	@BIN=$(CURDIR)/$(BIN) TESTBIN=$(CURDIR)/$(O)/tests tests/run $(T)
 deps:
-	@share/mk/deps
+	@share/mk/deps -t
 .PHONY: check test deps
