@@ -2,7 +2,10 @@
  * NAME
  *	pipecd-report - show what happens to deployments
  * SYNOPSIS
- *	pipecd-report -t [-f config]
+ *	pipecd-report -t [-v] [-f config]
+ *	pipecd-report -l [-v] [-f config]
+ *	pipecd-report -c approve|cancel|skip|sync [-v] [-f config] ID [STAGE]
+ *	pipecd-report -b dir [-v] [-f config]
  * DESCRIPTION
  *	With -t, a filter: reads frames and writes them as text for people.  It
  *	ends with its input, and then sums up:
@@ -12,8 +15,28 @@
  *	harmless first: escape sequences, control characters, direction
  *	overrides and invisible characters are shown as \x1b or \u202e;
  *	colours are left out.
+ *
+ *	With -l, lists the deployments that have not ended, from the journals,
+ *	and for one that waits for approval the command that approves it.
+ *
+ *	With -c, asks the pipecd-exec that runs on this state directory, under
+ *	piped or in a shell pipe, on behalf of who calls: the approver is the
+ *	user that the kernel names.
+ *		approve	the stage that waits for approval
+ *		cancel	the deployment, which is then rolled back; a second
+ *			time: at once
+ *		skip	the stage, where it can be
+ *		sync	deploy the application anew
+ *	ID is a deployment's id, for sync an application's id or name; the
+ *	beginning of an id is enough where it is the only one.  STAGE, an id or
+ *	a name, has it refused unless that is the stage in hand.
  * OPTIONS
- *	-f config	the Piped configuration; -t only quotes it in hints
+ *	-b dir	the bus directory, as the agent's door to a control plane:
+ *		refused, this build knows none yet
+ *	-c what	approve, cancel, skip or sync
+ *	-f config	the Piped configuration, for its stateDir; in -t
+ *		only quoted, in hints
+ *	-l	list what has not ended
  *	-t	frames on stdin to text on stdout
  *	-v	more on stderr
  * INPUT
@@ -37,11 +60,17 @@
  *	last lines of its log.  Colours are used only there, and not when
  *	NO_COLOR is set and not empty.  TERM=dumb has plain lines.
  * EXIT STATUS
- *	0	the input was read to its end, whatever it said
- *	100	usage; a line that is no frame
- *	111	the input was cut off; stdout is gone
+ *	0	done; -t: the input was read to its end, whatever it said
+ *	1	-c: refused, and why is on stderr
+ *	100	usage; configuration; a line that is no frame
+ *	111	nobody is there to ask, or did not answer; the input was cut
+ *		off; stdout is gone
+ * FILES
+ *	STATEDIR/run/exec.sock	where exec listens
+ *	STATEDIR/journal/	what -l reads
  * PRIVILEGES
- *	-t reads stdin and nothing else.  No network, no secrets.
+ *	-t reads stdin and nothing else.  -c and -l are for who may enter the
+ *	state directory.  No network, no secrets.
  * BUGS
  *	Characters that a terminal draws wider than wcwidth(3) says can make a
  *	line wrap.
@@ -51,39 +80,98 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "conf.h"
 #include "report.h"
 
-static const char synopsis[] = "pipecd-report -t [-f config]";
+static const char synopsis[] =
+    "pipecd-report -t [-v] [-f config]\n"
+    "       pipecd-report -l [-v] [-f config]\n"
+    "       pipecd-report -c approve|cancel|skip|sync [-v] [-f config] "
+    "ID [STAGE]\n"
+    "       pipecd-report -b dir [-v] [-f config]";
 
-int
-main(int argc, char *argv[])
+struct options {
+	bool text, list;
+	const char *order, *config, *bus;
+	char *const *args;
+	int n_args;
+};
+
+static void
+options_parse(struct options *o, int argc, char *argv[])
 {
-	struct err e = { 0 };
-	const char *config = NULL;
-	bool text = false, verbose = false;
 	int c;
 
-	log_open("pipecd-report", LOG_INFO);
-	while ((c = getopt(argc, argv, "f:tv")) != -1) {
+	while ((c = getopt(argc, argv, "b:c:f:ltv")) != -1) {
 		switch (c) {
+		case 'b':
+			o->bus = optarg;
+			break;
+		case 'c':
+			o->order = optarg;
+			break;
 		case 'f':
-			config = optarg;
+			o->config = optarg;
+			break;
+		case 'l':
+			o->list = true;
 			break;
 		case 't':
-			text = true;
+			o->text = true;
 			break;
 		case 'v':
-			verbose = true;
+			log_open("pipecd-report", LOG_DEBUG);
 			break;
 		default:
 			usage(synopsis);
 		}
 	}
-	if (verbose)
-		log_open("pipecd-report", LOG_DEBUG);
-	if (!text || optind < argc)
+	o->args = argv + optind;
+	o->n_args = argc - optind;
+	if (o->text + o->list + (o->order != NULL) + (o->bus != NULL) != 1 ||
+	    (o->order == NULL && o->n_args > 0))
 		usage(synopsis);
-	if (report_text(STDIN_FILENO, config, &e) == -1)
+}
+
+/* The daemon exists to talk to a control plane, and there is none to talk to.
+ */
+static int
+refuse_daemon(const struct conf_piped *c, struct err *e)
+{
+	if (c->api_address != NULL)
+		return err_set(e, RC_PERM,
+		    "spec.apiAddress %s: a control plane is not supported by "
+		    "this build yet; leave it out to run standalone",
+		    c->api_address);
+	return err_set(e, RC_PERM,
+	    "-b: without spec.apiAddress there is no control plane to report "
+	    "to");
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct options o = { 0 };
+	struct arena *a = arena_new();
+	struct conf_piped conf;
+	struct err e = { 0 };
+	int rv = -1;
+
+	log_open("pipecd-report", LOG_INFO);
+	options_parse(&o, argc, argv);
+	if (o.text)
+		rv = report_text(STDIN_FILENO, o.config, &e);
+	else if (conf_piped_open(&conf, o.config, a, &e) == -1)
+		rv = -1;
+	else if (o.bus != NULL)
+		rv = refuse_daemon(&conf, &e);
+	else if (o.list)
+		rv = report_list(conf.state_dir,
+		    o.config != NULL ? o.config : "piped.yaml", &e);
+	else
+		rv = report_command(o.order, o.args, conf.state_dir, &e);
+	arena_free(a);
+	if (rv == -1)
 		die(&e);
-	return RC_OK;
+	return rv;
 }

@@ -1,1 +1,1 @@
-NEEDS.pipecd-report := libtext libmsg
+NEEDS.pipecd-report := libtext libjournal libconf libmsg

@@ -92,4 +92,10 @@ void live_say(struct live *l, enum say what, enum tone tone,
 /* -t: frames from `in` to text on stdout; 0 or -1. */
 int report_text(int in, const char *config, struct err *e);
 
+/* -c: ask exec; RC_OK done, RC_NO refused, -1 with *e. */
+int report_command(
+    const char *order, char *const *args, const char *state_dir, struct err *e);
+/* -l: what has not ended; RC_OK, -1. */
+int report_list(const char *state_dir, const char *config, struct err *e);
+
 #endif
