@@ -1,0 +1,1 @@
+NEEDS.pipecd-report-summary := libjournal libtext libconf libmsg libhash
