@@ -1,0 +1,173 @@
+/*
+ * NAME
+ *	pipecd-drift - say where what runs differs from git
+ * SYNOPSIS
+ *	pipecd-drift [-1v] [-b dir] [-f config]
+ * DESCRIPTION
+ *	Looks at every application on its clock, and after each deployment: has
+ *	its platform say what should run (`render`, once for each commit) and
+ *	compare that with what does (`live`), and says what it came to.
+ *
+ *	As a daemon (-b) it learns the applications from frames, and looks at
+ *	each every syncInterval, or as often as its platform wants (Terraform:
+ *	every 10 minutes).  Otherwise it is a filter: it reads applications
+ *	until its input ends, looks at each once, and ends:
+ *		pipecd-gitwatch -1 -f piped.yaml | pipecd-plan -f piped.yaml |
+ *		    pipecd-drift -1 -f piped.yaml | pipecd-report -t
+ *	A deployment that is only planned in such a pipe changes nothing yet.
+ *
+ *	An application that is being deployed is DEPLOYING and is not looked at;
+ *	one whose configuration is wrong is INVALID_CONFIG.  Of several
+ *platforms and deploy targets the worst counts: a difference before not knowing
+ *	before none.
+ *
+ *	One process of a platform looks at many applications.  One that says
+ *	nothing for as long as there is between two looks (and at least 10
+ *	seconds) is killed: the application that it was busy with is UNKNOWN,
+ *	with that reason, and the others are asked again.
+ * OPTIONS
+ *	-1	one look, as a filter; the default without -b
+ *	-b dir	the bus directory: run as a daemon under piped
+ *	-f config	the Piped configuration
+ *	-v	more on stderr
+ * INPUT
+ *	app	an application, its commit and its platforms' configuration
+ *	app_invalid	its configuration is wrong
+ *	past	its latest deployment, and whether that runs
+ * OUTPUT
+ *	app_state	when it is news; again every 10 minutes; and after each
+ *		look while it is OUT_OF_SYNC and plan is to correct it
+ *	live	the resources that run, when they are others than last time
+ *	As a filter app and app_invalid too, and what is for others.
+ * EXIT STATUS
+ *	0	every application was looked at, whatever it came to; stopped
+ *	100	usage, configuration, a line that is no frame
+ *	111	a program cannot be started, the input was cut off
+ * FILES
+ *	STATEDIR/cache/objects/	what render said: keys and hashes, 0600
+ *	STATEDIR/work/drift.PID/	while render runs
+ * PRIVILEGES
+ *	Reads and writes below stateDir.  Holds no secrets: platforms and
+ *	checkout have their own, and are started by piped, or here from -f.
+ *	No network.
+ * BUGS
+ *	Objects are rendered anew at each commit at which an application is
+ *	announced, also where the commit did not touch it.
+ * SEE ALSO
+ *	pipecd-plan(1), pipecd-report(1), piped(1)
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "drift.h"
+#include "sandbox.h"
+
+static const char synopsis[] = "pipecd-drift [-1v] [-b dir] [-f config]";
+
+static int
+drift_open(struct drift *d, const char *bus, struct err *e)
+{
+	struct arena *a = d->work;
+
+	d->apps = map_new();
+	d->platforms = map_new();
+	TAILQ_INIT(&d->procs);
+	TAILQ_INIT(&d->trees);
+	d->due_ms = INT64_MAX;
+	d->once = bus == NULL;
+	d->objects_dir =
+	    xstrdup(arena_printf(a, "%s/cache/objects", d->conf->state_dir));
+	/* Killed, we leave ours behind; work/ is cleared at the next start. */
+	d->work_dir = xstrdup(arena_printf(
+	    a, "%s/work/drift.%d", d->conf->state_dir, (int)getpid()));
+	if (dir_make(d->objects_dir, 0700, e) == -1)
+		return -1;
+	if ((d->launcher = launcher_open(
+		 getenv("PIPECD_CONF") == NULL ? d->conf : NULL, e)) == NULL)
+		return -1;
+	return (d->bus = bus_open("drift", bus, e)) == NULL ? -1 : 0;
+}
+
+static void
+drift_close(struct drift *d)
+{
+	const char *id;
+	struct app *a;
+	size_t i, n;
+	void *v;
+
+	if (d->launcher != NULL)
+		procs_stop(d);
+	for (i = 0; map_next(d->apps, &i, &id, &v);) {
+		a = v;
+		for (n = 0; n < a->n_jobs; n++)
+			job_free(d, &a->jobs[n]);
+		free(a->jobs);
+		free(a->lived);
+		app_free(d, a);
+	}
+	map_free(d->apps);
+	platforms_free(d);
+	if (d->bus != NULL)
+		bus_close(d->bus);
+	if (d->launcher != NULL)
+		launcher_close(d->launcher);
+	(void)tree_remove(d->work_dir, &(struct err){ 0 });
+	free(d->objects_dir);
+	free(d->work_dir);
+}
+
+int
+main(int argc, char *argv[])
+{
+	const char *config = NULL, *bus = NULL;
+	enum log_level level = LOG_INFO;
+	struct conf_piped conf;
+	struct drift d = { .conf = &conf };
+	struct arena *a = arena_new();
+	struct err e = { 0 };
+	bool once = false;
+	int c, signals, rv = -1;
+
+	log_open("pipecd-drift", LOG_INFO);
+	while ((c = getopt(argc, argv, "1b:f:v")) != -1) {
+		switch (c) {
+		case '1':
+			once = true;
+			break;
+		case 'b':
+			bus = optarg;
+			break;
+		case 'f':
+			config = optarg;
+			break;
+		case 'v':
+			level = LOG_DEBUG;
+			break;
+		default:
+			usage(synopsis);
+		}
+	}
+	if (optind < argc || (once && bus != NULL))
+		usage(synopsis);
+	log_open("pipecd-drift", level);
+	d.work = arena_new();
+	if (conf_piped_open(&conf, config, a, &e) == -1)
+		die(&e);
+	if ((signals = signals_open(&e)) == -1)
+		die(&e);
+	if (bus != NULL && sandbox("drift", conf.state_dir, NULL, &e) == -1)
+		die(&e);
+	if (drift_open(&d, bus, &e) == -1)
+		goto out;
+	ready();
+	rv = drift_loop(&d, signals, &e);
+out:
+	drift_close(&d);
+	arena_free(d.work);
+	arena_free(a);
+	if (rv == -1)
+		die(&e);
+	return RC_OK;
+}

@@ -1,0 +1,1 @@
+NEEDS.pipecd-drift := libsuper libsandbox libbus libjournal libconf libmsg libhash
