@@ -318,7 +318,7 @@ by_letters(
 	char c = s[0];
 
 	if (strchr("~yYnNtTfFoO", c) != NULL) { /* also the empty one */
-		if ((w = word_find(s)) == NULL)
+		if (n > strlen("false") || (w = word_find(s)) == NULL)
 			return 0;
 		node_const(out, w->type, w->text);
 		return 1;

@@ -1,6 +1,7 @@
 #include "node.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,6 @@ struct loader {
 	size_t len;
 	const struct node_seen *seen;
 	struct map *anchors;
-	struct level stack[NODE_DEPTH + 1];
 	unsigned depth;
 	struct node *root;
 	bool done;
@@ -45,6 +45,7 @@ struct loader {
 	struct node **table;
 	size_t n_table;
 	struct err *e;
+	struct level stack[NODE_DEPTH + 1]; /* cleared level by level */
 };
 
 static int fail_at(struct loader *l, size_t line, size_t col, const char *fmt,
@@ -505,7 +506,8 @@ node_yaml(struct node **root, const char *name, const char *text, size_t n,
 	if (n > NODE_TEXT_MAX)
 		return err_set(e, RC_PERM, "%s: %zu MiB; at most %d are read",
 		    name, n >> 20, NODE_TEXT_MAX >> 20);
-	l = xcalloc(1, sizeof(*l));
+	l = xrealloc(NULL, sizeof(*l));
+	memset(l, 0, offsetof(struct loader, stack));
 	l->ns.a = a;
 	l->name = name;
 	l->text = text;

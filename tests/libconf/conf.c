@@ -1,6 +1,7 @@
 /*
  * Show libconf to tests:
  *	conf json FILE		the tree of a YAML file as JSON
+ *	conf node FILE		read it, and no more
  *	conf app FILE		what an application's config says
  *	conf piped FILE		the effective config
  *	conf slice WHO PLUGIN FILE	what one program sees of it
@@ -229,14 +230,14 @@ main(int argc, char *argv[])
 		rv = piped_show(argv[2], argv[3], argv[4], a, &e);
 	else if (strcmp(what, "read") == 0)
 		rv = read_struct(argv[2], argv[3], a, &e);
-	else if (argc > 2 && strcmp(what, "json") != 0 &&
-		 strcmp(what, "app") != 0)
+	else if (strcmp(what, "duration") == 0 ||
+		 strcmp(what, "percent") == 0 || strcmp(what, "replicas") == 0)
 		rv = scalar_show(what, argv + 2);
 	else if ((rv = file_read(argv[2], SIZE_MAX / 4, &text, &e)) == 1) {
-		if (strcmp(what, "json") == 0) {
+		if (strcmp(what, "app") != 0) {
 			rv = node_yaml(
 			    &n, argv[2], text.p, text.len, NULL, a, &e);
-			if (rv == 0) {
+			if (rv == 0 && strcmp(what, "json") == 0) {
 				node_print(&out, n);
 				puts(out.p);
 			}
