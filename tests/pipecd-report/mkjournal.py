@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """mkjournal.py DIR: write a journal for each line of stdin:
 id app status end commit commit_at [rolled] [reason...]
+WAITING is RUNNING in a stage WAIT_APPROVAL that alice has approved.
 Times are Unix seconds or ISO dates; a status that is not final is unfinished.
 """
 import calendar, hashlib, json, os, sys, time
@@ -22,6 +23,11 @@ for line in sys.stdin:
          "git_path": {"repo": {"id": "r"}, "path": app, "config_filename": "app.pipecd.yaml"},
          "trigger": {"commit": {"hash": commit, "message": "m", "author": "a", "branch": "main", "created_at": at}, "timestamp": end - 60},
          "created_at": end - 60}
+    waiting = status == "WAITING"
+    if waiting:
+        status = "RUNNING"
+        stage = lambda n, name, st: {"id": "s%d" % n, "name": name, "index": n, "status": st, "created_at": at, "updated_at": at}
+        d["stages"] = [stage(0, "HOST_SYNC", "SUCCESS"), stage(1, "WAIT_APPROVAL", "RUNNING"), dict(stage(2, "HOST_ROLLBACK", "NOT_STARTED_YET"), rollback=True)]
     steps = ["PENDING", "PLANNED", "RUNNING"] + (["ROLLING_BACK"] if rolled else [])
     if status not in steps:
         steps.append(status)
@@ -36,6 +42,8 @@ for line in sys.stdin:
         if s == "RUNNING":
             for n in range(10):
                 frames.append({"v": 1, "kind": "stage_log", "deployment_id": id, "stage_id": "s0", "text": "line %d of a log" % n})
+    if waiting:
+        frames.append({"v": 1, "kind": "stage_meta", "deployment_id": id, "stage_id": "s1", "key": "ApprovedBy", "value": "alice"})
     prev = "0" * 64
     with open(os.path.join(sys.argv[1], id + ".ndjson"), "w") as o:
         for n, f in enumerate(frames, 1):
