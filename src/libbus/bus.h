@@ -32,7 +32,7 @@ int bus_fd(const struct bus *b);
  * The next frame: 1; 0 none now; 2 end of input (filter); -1 with *e, which
  * for a daemon's inbox is one bad frame (go on), for a filter the end.
  * A filter copies what is not for `prog` through to stdout, byte for byte, and
- * does not return it.
+ * does not return it; reset the arena before each call, for it is parsed too.
  * *line (may be NULL) is the frame as it came, valid until the next call.
  */
 int bus_next(struct bus *b, struct frame *f, struct arena *a, const char **line,
@@ -56,7 +56,9 @@ int bus_tell(struct bus *b, const struct frame *f, struct err *e);
 /*
  * Ask a peer, and get the answer later from bus_next as a frame whose `re` is
  * the id written into id[] here.  Repeated every second until the answer or
- * timeout_ms, then answered by an err frame of ours (111).
+ * timeout_ms, then answered by an err frame of ours (111).  The peer's bus_next
+ * returns it once, however often it was repeated, unless that peer restarted.
+ * Only daemons ask; a filter has nobody to ask.
  */
 enum {
 	BUS_ID = 33

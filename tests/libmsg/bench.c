@@ -1,7 +1,11 @@
-/* Small frames per second, JSON in and out, on one core. */
+/*
+ * Small frames per second, JSON in and out, on one core: by processor time,
+ * so that others on the machine do not count.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "frame.h"
 
@@ -9,6 +13,15 @@ static const char head[] =
     "{\"v\":1,\"kind\":\"head\",\"repo\":\"web\",\"branch\":\"main\","
     "\"commit\":\"c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00\","
     "\"seen_at\":1700000000,\"remote\":\"https://git.example.com/web.git\"}\n";
+
+static int64_t
+cpu_us(void)
+{
+	struct timespec t;
+
+	must(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
 
 int
 main(int argc, char *argv[])
@@ -23,7 +36,7 @@ main(int argc, char *argv[])
 
 	log_open("bench", LOG_INFO);
 	for (round = 0; round < 3; round++) {
-		t0 = now_us();
+		t0 = cpu_us();
 		for (i = 0; i < n; i++) {
 			arena_reset(a);
 			buf_reset(&b);
@@ -31,7 +44,7 @@ main(int argc, char *argv[])
 				die(&e);
 			frame_write(&b, &f);
 		}
-		if ((t = now_us() - t0) < best)
+		if ((t = cpu_us() - t0) < best)
 			best = t;
 	}
 	must(strcmp(b.p, head) == 0);

@@ -83,7 +83,7 @@ frames() { printf '%s\n' "$1" | "$F"; }
 	grep -q "a line of more than\|cut off" "$BATS_TEST_TMPDIR/out"
 }
 
-@test "frame: the models nest 32 deep at most, whatever is skipped" {
+@test "frame: what is skipped nests 128 deep at most" {
 	deep=$(printf '%140s' "" | tr ' ' '[')
 	run -100 frames "{\"v\":1,\"kind\":\"ok\",\"x\":$deep}"
 	[[ "$output" == *"nested too deeply"* ]]
