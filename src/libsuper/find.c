@@ -112,8 +112,8 @@ open_url(const struct conf_plugin *pl, const char *url, char path[PATH_MAX],
 
 	if (!str_prefix(url, "file://"))
 		return err_set(e, RC_PERM,
-		    "url %s: only file:// and names on the libexec path are "
-		    "supported yet: fetch it, and name the file",
+		    "url %s: only file:// is supported yet: fetch it, and name "
+		    "the file, or put it on the libexec path without a url",
 		    url);
 	if (*file != '/')
 		return err_set(e, RC_PERM,
@@ -137,22 +137,15 @@ program_open(
 	char dir[PATH_MAX], name[128];
 
 	*fd = -1;
-	if (url != NULL && strstr(url, "://") != NULL)
-		return open_url(p->plugin, url, path, fd, e);
-	if (url != NULL && (strchr(url, '/') != NULL || strlen(url) > 100))
-		return err_set(e, RC_PERM,
-		    "url %.100s: neither a URL nor the plain name of an "
-		    "executable on the libexec path",
-		    url);
 	if (url != NULL)
-		strcpy(name, url);
-	else if (p->plugin != NULL)
+		return open_url(p->plugin, url, path, fd, e);
+	if (p->plugin != NULL)
 		(void)snprintf(name, sizeof(name), "pipecd-exec-%s", p->name);
 	else
 		strcpy(name, p->row->binary);
 	if (own_dir(dir, e) == -1 || join(path, dir, "", name, e) == -1)
 		return -1;
-	if (url == NULL && access(path, X_OK) == 0)
+	if (access(path, X_OK) == 0)
 		return pin != NULL ? open_checked(path, pin, fd, e) : 0;
 	if (join(path, dir, "/../libexec/pipecd", name, e) == -1)
 		return -1;
