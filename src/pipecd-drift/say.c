@@ -74,7 +74,7 @@ lived_get(struct app *a, uint64_t where)
 	return &a->lived[a->n_lived++];
 }
 
-/* What a live frame says, but for the time at which it was looked. */
+/* What a live frame says, but for its times: one may be that of the look. */
 static uint64_t
 live_hash(const Frame__Live *m)
 {
@@ -84,7 +84,7 @@ live_hash(const Frame__Live *m)
 	size_t i;
 
 	for (i = 0; i < s->n_resources; i++)
-		s->resources[i]->updated_at = 0;
+		s->resources[i]->created_at = s->resources[i]->updated_at = 0;
 	msg_json(&b, &m->base, MSG_FRAME);
 	h = hash_more(1, b.p, b.len);
 	buf_free(&b);
