@@ -193,6 +193,13 @@ walk_tree(struct walk *w, const git_oid *id, struct err *e)
 	size_t i, n, at = w->path.len;
 	int rv = -1;
 
+	/* Who looks for some names has the rest of the commit to go on with. */
+	if (w->depth >= WALK_DEPTH && w->want != NULL) {
+		log_warn("-",
+		    "%.200s: more than %d directories deep: not looked into",
+		    w->path.p, WALK_DEPTH);
+		return 0;
+	}
 	if (w->depth >= WALK_DEPTH)
 		return err_set(e, RC_PERM,
 		    "%.200s: more than %d directories deep", w->path.p,
