@@ -1,0 +1,186 @@
+/* command.c - what somebody asked for. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan.h"
+
+enum {
+	KEEP_S = 600 /* an answer is repeated that long */
+};
+
+/* A command that was answered; the command may come again. */
+struct answered {
+	int64_t at;
+	char deployment_id[UUID_LEN]; /* "" : failed */
+	char *reason;		      /* owned */
+};
+
+static void
+commands_expire(struct plan *p)
+{
+	struct answered *c;
+	const char *id;
+	size_t i;
+	void *v;
+
+	for (i = 0; map_next(p->commands, &i, &id, &v);) {
+		c = v;
+		if (wall_s() - c->at < KEEP_S)
+			continue;
+		map_del(p->commands, id);
+		free(c->reason);
+		free(c);
+	}
+}
+
+void
+commands_free(struct plan *p)
+{
+	struct answered *c;
+	const char *id;
+	size_t i;
+	void *v;
+
+	for (i = 0;
+	     p->commands != NULL && map_next(p->commands, &i, &id, &v);) {
+		c = v;
+		free(c->reason);
+		free(c);
+	}
+	map_free(p->commands);
+}
+
+static int
+answer_say(
+    struct plan *p, const char *id, const struct answered *c, struct err *e)
+{
+	Frame__CommandDone f = FRAME__COMMAND_DONE__INIT;
+	Frame__CommandDone__MetadataEntry m, *list[1] = { &m };
+	struct arena *a = arena_new();
+	int rv;
+
+	f.command_id = arena_strdup(a, id);
+	f.status = MODEL__COMMAND_STATUS__COMMAND_FAILED;
+	f.reason = arena_strdup(a, c->reason);
+	frame__command_done__metadata_entry__init(&m);
+	if (c->deployment_id[0] != '\0') {
+		f.status = MODEL__COMMAND_STATUS__COMMAND_SUCCEEDED;
+		m.key = arena_strdup(a, "TriggeredDeploymentID");
+		m.value = arena_strdup(a, c->deployment_id);
+		f.metadata = list;
+		f.n_metadata = 1;
+	}
+	rv = plan_tell(p, FRAME_OF(command_done, &f), e);
+	arena_free(a);
+	return rv;
+}
+
+int
+command_answer(struct plan *p, const char *id, const char *deployment,
+    const char *reason, struct err *e)
+{
+	struct answered *c = xcalloc(1, sizeof(*c)), *old;
+
+	commands_expire(p);
+	c->at = wall_s();
+	if (deployment != NULL)
+		memcpy(c->deployment_id, deployment, UUID_LEN);
+	c->reason = xstrdup(reason);
+	if ((old = map_put(p->commands, id, c)) != NULL) {
+		free(old->reason);
+		free(old);
+	}
+	return answer_say(p, id, c, e);
+}
+
+static int
+command_sync(struct plan *p, const Model__Command *c, struct app *a,
+    struct trigger *t, struct err *e)
+{
+	struct pass s;
+	int rv;
+
+	if (c->commander != NULL && c->commander[0] != '\0')
+		t->commander = xstrdup(c->commander);
+	else
+		t->commander = xstrdup("a command");
+	t->command = xstrdup(c->id);
+	trigger_add(p, a, t);
+	pass_open(&s, a->repo, a->repo->head);
+	rv = deploy_next(p, &s, a, e);
+	pass_close(&s);
+	return rv;
+}
+
+/* The application of a command, or NULL after it was answered or left. */
+static struct app *
+command_app(struct plan *p, const Model__Command *c, const char *id, bool chain,
+    struct err *e, int *rv)
+{
+	struct app *a = map_get(p->apps, id);
+	const char *why = NULL;
+
+	*rv = 0;
+	if (a == NULL || a->state == APP_NEW || a->state == APP_OTHER) {
+		log_warn(
+		    c->id, "command application=%s is not one of ours", id);
+		return NULL;
+	}
+	if (a->state == APP_GONE)
+		why = "the application is not in git any more";
+	else if (a->state == APP_INVALID)
+		why = "the application's configuration is invalid";
+	else if (chain && !a->on_chain)
+		why = "spec.trigger.onChain is disabled";
+	else if (!chain && !a->on_command)
+		why = "spec.trigger.onCommand is disabled";
+	if (why == NULL)
+		return a;
+	*rv = command_answer(p, c->id, NULL, why, e);
+	return NULL;
+}
+
+int
+command_take(struct plan *p, const Frame__Command *f, struct err *e)
+{
+	const Model__Command *c = f->command;
+	const Model__Command__ChainSyncApplication *chain =
+	    c->chain_sync_application;
+	const Model__Command__SyncApplication *sync = c->sync_application;
+	struct answered *was;
+	struct trigger *t;
+	struct app *a;
+	const char *id;
+	char block[16];
+	int rv;
+
+	if (c->type != MODEL__COMMAND__TYPE__SYNC_APPLICATION &&
+	    c->type != MODEL__COMMAND__TYPE__CHAIN_SYNC_APPLICATION)
+		return 0;
+	if ((was = map_get(p->commands, c->id)) != NULL)
+		return answer_say(p, c->id, was, e);
+	if (c->type == MODEL__COMMAND__TYPE__SYNC_APPLICATION) {
+		id = sync != NULL ? sync->application_id : c->application_id;
+		if ((a = command_app(p, c, id, false, e, &rv)) == NULL)
+			return rv;
+		t = trigger_new(
+		    a, MODEL__TRIGGER_KIND__ON_COMMAND, a->repo->head, c->id);
+		if (sync != NULL)
+			t->strategy = sync->sync_strategy;
+		return command_sync(p, c, a, t, e);
+	}
+	if (chain == NULL)
+		return err_set(e, RC_PERM,
+		    "command %s: chain_sync_application is missing", c->id);
+	if ((a = command_app(p, c, chain->application_id, true, e, &rv)) ==
+	    NULL)
+		return rv;
+	snprintf(block, sizeof(block), "%u", (unsigned)chain->block_index);
+	arena_reset(p->work);
+	t = trigger_new(a, MODEL__TRIGGER_KIND__ON_CHAIN, a->repo->head,
+	    arena_printf(p->work, "%s/%s", chain->deployment_chain_id, block));
+	t->chain = xstrdup(chain->deployment_chain_id);
+	t->block = chain->block_index;
+	t->strategy = chain->sync_strategy;
+	return command_sync(p, c, a, t, e);
+}

@@ -1,0 +1,1 @@
+NEEDS.pipecd-plan := libbus libconf libgit libhash libsuper -lpcre2-8

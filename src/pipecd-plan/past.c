@@ -1,0 +1,145 @@
+/* past.c - what exec knows of an application. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "plan.h"
+
+static void
+id_set(char *dst, size_t size, const char *s)
+{
+	if (s == NULL || strlen(s) >= size)
+		s = "";
+	memcpy(dst, s, strlen(s) + 1);
+}
+
+static void
+commit_set(char dst[GIT_ID], const char *s)
+{
+	id_set(dst, GIT_ID, s != NULL && is_commit(s) ? s : NULL);
+}
+
+bool
+past_unfinished(const struct past *h)
+{
+	return h->deployment_id[0] != '\0' &&
+	       h->status < MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_SUCCESS;
+}
+
+/* Drop what exec has taken over: it repeats itself from here on. */
+static void
+past_settle(struct plan *p, struct app *a)
+{
+	struct trigger **pt = &a->triggers, *t;
+
+	while ((t = *pt) != NULL) {
+		if (t->planned &&
+		    strcmp(t->deployment_id, a->past.deployment_id) == 0 &&
+		    a->past.status !=
+			MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_PENDING) {
+			*pt = t->next;
+			trigger_free(p, t);
+			continue;
+		}
+		pt = &t->next;
+	}
+}
+
+int
+past_take(struct plan *p, const Frame__Past *f, struct err *e)
+{
+	struct repo *r = repo_get(p, f->repo);
+	struct app *a;
+	struct past *h;
+	char was[GIT_ID];
+
+	if (r == NULL) {
+		log_debug(f->application_id, "past repo=%s is not configured",
+		    f->repo);
+		return 0;
+	}
+	a = app_get(p, r, f->path, f->config_filename);
+	h = &a->past;
+	memcpy(was, h->running, GIT_ID);
+	commit_set(h->triggered, f->triggered_commit);
+	commit_set(h->running, f->running_commit);
+	free(h->running_file);
+	h->running_file = xstrdup(f->running_config_filename);
+	id_set(h->deployment_id, sizeof(h->deployment_id), f->deployment_id);
+	h->status = f->has_status
+			? f->status
+			: MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_SUCCESS;
+	h->completed_at = f->completed_at;
+	h->triggered_at = f->triggered_at;
+	if (a->name == NULL)
+		a->name = xstrdup(f->name);
+	/* Nothing triggered: exec lost what it had, so it starts anew. */
+	if (a->last[0] == '\0' ||
+	    (h->triggered[0] == '\0' && h->deployment_id[0] == '\0'))
+		memcpy(a->last, h->triggered, GIT_ID);
+	/* That tree is remembered when its commit has vanished. */
+	if (strcmp(was, h->running) != 0)
+		a->running_tree[0] = '\0';
+	if (a->running_tree[0] == '\0' && r->git != NULL &&
+	    h->running[0] != '\0' &&
+	    git_path_id(r->git, h->running, a->path, a->running_tree, e) != 1)
+		a->running_tree[0] = '\0';
+	past_settle(p, a);
+	return 0;
+}
+
+int
+past_load(struct plan *p, struct err *e)
+{
+	struct frame_reader in = { 0 };
+	struct arena *a = arena_new();
+	struct frame f;
+	struct stat st;
+	struct buf path = BUF_INIT;
+	int rv = -1, got;
+
+	buf_printf(&path, "%s/journal/apps.ndjson", p->conf.state_dir);
+	in.name = path.p;
+	if ((in.in = fopen(path.p, "re")) == NULL) {
+		/* exec's past frames tell a daemon the same. */
+		if (errno == ENOENT || (errno == EACCES && !p->filter))
+			rv = 0;
+		else
+			err_sys(e, "%s", path.p);
+		goto out;
+	}
+	if (fstat(fileno(in.in), &st) == -1) {
+		err_sys(e, "%s", path.p);
+		goto out;
+	}
+	/* exec appends; what it compacted is another file. */
+	if (st.st_ino != p->past_ino || st.st_size < p->past_read)
+		p->past_read = 0;
+	p->past_ino = st.st_ino;
+	if (fseeko(in.in, p->past_read, SEEK_SET) == -1) {
+		err_sys(e, "%s", path.p);
+		goto out;
+	}
+	while ((got = frame_next(&in, &f, a, e)) != 2) {
+		if (got == -1) {
+			/* exec may be in the middle of its last line. */
+			if (e->exit != RC_TEMP)
+				goto out;
+			break;
+		}
+		p->past_read += in.len;
+		if (got == 1 && f.kind == FRAME_past &&
+		    past_take(p, f.u.past, e) == -1)
+			goto out;
+		arena_reset(a);
+	}
+	rv = 0;
+out:
+	if (in.in != NULL)
+		fclose(in.in);
+	frame_reader_free(&in);
+	buf_free(&path);
+	arena_free(a);
+	return rv;
+}
