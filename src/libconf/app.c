@@ -194,13 +194,12 @@ refusals(struct reader *r, struct conf_app *c)
 
 	for (i = 0; i < c->n_plugins; i++) {
 		for (j = 0; j < NITEMS(absent); j++) {
-			if (strcmp(c->plugins[i].name, absent[j].plugin) == 0)
-				refuse(r, c,
-				    c->v1 ? "plugins.%s: this build does not "
-					    "deploy to %s yet"
-					  : "kind of plugin %s: this build "
-					    "does not deploy to %s yet",
-				    absent[j].plugin, absent[j].what);
+			if (strcmp(c->plugins[i].name, absent[j].plugin) != 0)
+				continue;
+			refuse(r, c,
+			    "%s%s: this build does not deploy to %s yet",
+			    c->v1 ? "plugins." : "kind ",
+			    c->v1 ? absent[j].plugin : c->kind, absent[j].what);
 		}
 	}
 	for (i = 0; i < c->n_stages; i++) {

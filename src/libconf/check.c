@@ -30,7 +30,8 @@ check_kind(struct reader *r, const struct envelope *v)
 		app = arena_new_of(r->a, struct conf_app);
 		app_spec(r, app, v);
 		for (i = 0; i < app->n_refused; i++)
-			warning(r, v->spec, NULL, "%s", app->refused[i]);
+			warning(r, key_value(v->root, "kind"), NULL, "%s",
+			    app->refused[i]);
 		return;
 	}
 	for (i = 0; i < NITEMS(others); i++) {

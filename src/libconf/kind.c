@@ -135,7 +135,7 @@ other_form(struct reader *r, const struct object *o, const struct key *k,
 	else if (strcmp(k->name, "skipOn") == 0)
 		warning(r, n, at,
 		    "does nothing here; in this kind it stands under with");
-	else if (r->strict && o->how == REFUSE)
+	else if (r->strict && o->how != TOLERATE)
 		mistake(r, n, at, "no such key in this kind");
 	else if (strcmp(k->name, "autoRollback") == 0)
 		warning(r, n, at,

@@ -555,7 +555,7 @@ unknown(struct reader *r, const struct object *o, const struct node *key,
 {
 	struct path at = { .up = p, .name = key->text };
 	const char *best = near_key(o, key->text, r->v1);
-	bool refuse = r->strict && o->how == REFUSE;
+	bool refuse = r->strict && o->how != TOLERATE;
 
 	if (best != NULL)
 		(refuse ? mistake : warning)(

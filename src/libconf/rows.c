@@ -125,6 +125,20 @@ in_form(const struct key *k, bool v1)
 	return !(k->flags & (v1 ? V0 : V1));
 }
 
+/* Whether s is name, or its snake_case form. */
+static bool
+proto_name(const char *name, const char *s)
+{
+	for (; *name != '\0'; name++, s++) {
+		if (*name == *s)
+			continue;
+		if (*s != '_' || (*name | 0x20) == *name ||
+		    *++s != (*name | 0x20))
+			return false;
+	}
+	return *s == '\0';
+}
+
 const struct key *
 key_find(
     const struct object *o, const char *name, bool v1, int *index, int *off)
@@ -136,7 +150,8 @@ key_find(
 	key_walk(&w, o);
 	for (i = 0; (k = key_next(&w, &at)) != NULL; i++) {
 		if ((k->name[0] | 0x20) != (name[0] | 0x20) ||
-		    strcasecmp(k->name, name) != 0 ||
+		    (o->how == PROTO ? !proto_name(k->name, name)
+				     : strcasecmp(k->name, name) != 0) ||
 		    (found != NULL && !in_form(k, v1)))
 			continue;
 		found = k;

@@ -70,8 +70,9 @@ enum {
 
 /* How an object takes keys that it does not know. */
 enum object_how {
-	REFUSE,	 /* a mistake in v0 application kinds, else a warning */
-	TOLERATE /* PipeCD decodes it leniently everywhere: a warning */
+	REFUSE,	  /* a mistake in v0 application kinds, else a warning */
+	TOLERATE, /* PipeCD decodes it leniently everywhere: a warning */
+	PROTO	  /* as REFUSE; a_key is aKey, and letters' case counts */
 };
 
 struct reader;
