@@ -329,3 +329,9 @@ checkout_tick(struct exec *x)
 	c->in = -1;
 	c->idle_at = 0;
 }
+
+void
+checkout_close(struct exec *x)
+{
+	child_close(&x->co);
+}

@@ -228,6 +228,7 @@ int deployment_load(struct exec *x, struct deployment *d, struct err *e);
 int intake_frame(struct exec *x, const struct frame *f, const char *line,
     size_t len, struct err *e);
 struct app *app_get(struct exec *x, const char *id);
+void apps_free(struct exec *x);
 struct deployment *deployment_new(
     struct exec *x, const char *id, struct app *a);
 void deployment_free(struct exec *x, struct deployment *d);
@@ -304,6 +305,7 @@ void checkout_read(struct exec *x);
 void checkout_write(struct exec *x);
 void checkout_exited(struct exec *x, int status);
 void checkout_tick(struct exec *x);
+void checkout_close(struct exec *x); /* it ends by itself */
 
 /* command.c */
 int socket_open(struct exec *x, struct err *e);

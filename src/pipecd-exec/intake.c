@@ -385,6 +385,24 @@ strings_free(char **s)
 	free(s);
 }
 
+void
+apps_free(struct exec *x)
+{
+	const char *id;
+	size_t i = 0;
+	void *v;
+
+	while (map_next(x->app, &i, &id, &v)) {
+		struct app *a = v;
+
+		strings_free(a->labels);
+		free(a->name);
+		free(a->id);
+		free(a);
+	}
+	map_free(x->app);
+}
+
 static void
 intake_app(struct exec *x, const Frame__App *f)
 {

@@ -70,6 +70,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -132,6 +133,35 @@ boot_read(struct exec *x)
 	buf_free(&b);
 }
 
+static void
+state_close(struct exec *x)
+{
+	const char *id;
+	size_t i = 0;
+	void *d;
+	int c;
+
+	while (map_next(x->by_id, &i, &id, &d))
+		deployment_free(x, d);
+	for (c = 0; c < CLIENTS_MAX; c++)
+		if (x->client[c].fd != -1)
+			client_close(&x->client[c]);
+	checkout_close(x);
+	if (x->bus != NULL)
+		bus_close(x->bus);
+	if (x->launcher != NULL)
+		launcher_close(x->launcher);
+	apps_close(x->apps);
+	apps_free(x);
+	map_free(x->by_id);
+	free(x->active);
+	free(x->dirty);
+	free(x->told);
+	free(x->finished);
+	arena_free(x->turn);
+	arena_free(x->arena);
+}
+
 static int
 run(struct exec *x, const char *config, const char *dir, struct err *e)
 {
@@ -158,8 +188,7 @@ run(struct exec *x, const char *config, const char *dir, struct err *e)
 	ready();
 	rv = exec_loop(x, signals, e);
 out:
-	if (x->bus != NULL)
-		bus_close(x->bus);
+	state_close(x);
 	return rv;
 }
 
