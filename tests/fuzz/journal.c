@@ -37,7 +37,8 @@ replay(int fd)
 	must(journal_reader_fd(&r, fd, "journal", &e) == 0);
 	if (journal_replay(&s, &r, &e) == 0 && s.deployment != NULL)
 		for (i = 0; i < s.n_stages; i++) {
-			(void)journal_stage_plan(&s, s.deployment->stages[i]->id);
+			(void)journal_stage_plan(
+			    &s, s.deployment->stages[i]->id);
 			(void)journal_meta(s.deployment->stages[i], "k");
 		}
 	journal_reader_close(&r);
