@@ -2,10 +2,7 @@
  * NAME
  *	pipecd-report - show what happens to deployments
  * SYNOPSIS
- *	pipecd-report -t [-v] [-f config]
- *	pipecd-report -l [-v] [-f config]
- *	pipecd-report -c approve|cancel|skip|sync [-v] [-f config] ID [STAGE]
- *	pipecd-report -b dir [-v] [-f config]
+ *	pipecd-report [-v] [-f config] -t | -l | -c order id [stage] | -b dir
  * DESCRIPTION
  *	With -t, a filter: reads frames and writes them as text for people.  It
  *	ends with its input, and then sums up:
@@ -19,21 +16,21 @@
  *	With -l, lists the deployments that have not ended, from the journals,
  *	and for one that waits for approval the command that approves it.
  *
- *	With -c, asks the pipecd-exec that runs on this state directory, under
- *	piped or in a shell pipe, on behalf of who calls: the approver is the
- *	user that the kernel names.
+ *	With -c, gives an order to the pipecd-exec that runs on this state
+ *	directory, under piped or in a shell pipe, on behalf of who calls: the
+ *	approver is the user that the kernel names.
  *		approve	the stage that waits for approval
  *		cancel	the deployment, which is then rolled back; a second
  *			time: at once
  *		skip	the stage, where it can be
  *		sync	deploy the application anew
- *	ID is a deployment's id, for sync an application's id or name; the
- *	beginning of an id is enough where it is the only one.  STAGE, an id or
- *	a name, has it refused unless that is the stage in hand.
+ *	The id is a deployment's id, for sync an application's id or name; the
+ *	beginning of an id is enough where it is the only one.  A stage, by id
+ *	or name, has it refused unless that is the stage in hand.
  * OPTIONS
  *	-b dir	the bus directory, as the agent's door to a control plane:
  *		refused, this build knows none yet
- *	-c what	approve, cancel, skip or sync
+ *	-c order	approve, cancel, skip or sync
  *	-f config	the Piped configuration, for its stateDir; in -t
  *		only quoted, in hints
  *	-l	list what has not ended
@@ -84,11 +81,7 @@
 #include "report.h"
 
 static const char synopsis[] =
-    "pipecd-report -t [-v] [-f config]\n"
-    "       pipecd-report -l [-v] [-f config]\n"
-    "       pipecd-report -c approve|cancel|skip|sync [-v] [-f config] "
-    "ID [STAGE]\n"
-    "       pipecd-report -b dir [-v] [-f config]";
+    "pipecd-report [-v] [-f config] -t | -l | -c order id [stage] | -b dir";
 
 struct options {
 	bool text, list;

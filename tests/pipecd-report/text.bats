@@ -71,6 +71,13 @@ golden() {	# NAME
 	run ! grep -q $'\033' "$BATS_TEST_TMPDIR/out"
 }
 
+@test "report, summary, drift: the usage line is the manual's synopsis" {
+	for who in pipecd-report pipecd-report-summary:pipecd-report/summary pipecd-drift; do
+		run -100 --separate-stderr "${who%:*}" -x
+		[ "${stderr_lines[-1]}" = "usage: $(sed -n '/SYNOPSIS/{n;s/^ \*	//p}' "$ROOT/src/${who#*:}/main.c")" ] || { echo "$who: $stderr"; false; }
+	done
+}
+
 @test "report: without -t or with a stray argument it says how it is used" {
 	run -100 --separate-stderr pipecd-report
 	[[ "$stderr" == "usage: pipecd-report "* ]]

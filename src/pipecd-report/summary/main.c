@@ -2,9 +2,7 @@
  * NAME
  *	pipecd-report-summary - how often, how fast and how well was deployed
  * SYNOPSIS
- *	pipecd-report-summary [-v] [-f config] [--since WHEN] [--until WHEN]
- *	    [--by day|week] [--format text|json|csv|html] [--app NAME]...
- *	    [JOURNAL...]
+ *	pipecd-report-summary [-v] [-f config] [--option ...] [journal ...]
  * DESCRIPTION
  *	Reads the journals of deployments, of the state directory that -f names
  *	or those given, and prints the four numbers by which delivery is
@@ -79,9 +77,7 @@
 #include "summary.h"
 
 static const char synopsis[] =
-    "pipecd-report-summary [-v] [-f config] [--since WHEN] [--until WHEN]\n"
-    "    [--by day|week] [--format text|json|csv|html] [--app NAME]...\n"
-    "    [JOURNAL...]";
+    "pipecd-report-summary [-v] [-f config] [--option ...] [journal ...]";
 
 static const struct format {
 	const char *name;
