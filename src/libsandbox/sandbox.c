@@ -144,20 +144,16 @@ drop_capabilities(struct err *e)
 	return 0;
 }
 
-int
-sandbox(const char *name, const char *state_dir, const char *const *more,
-    struct err *e)
+/* Files and capabilities: what the profile and the config leave. */
+static int
+lock_files(const struct profile *p, const char *state_dir,
+    const char *const *more, struct err *e)
 {
-	const struct profile *p = NULL;
-	struct confine *c = NULL;
-	size_t i;
+	struct confine *c;
 	int rv = -1;
+	size_t i;
 
-	for (i = 0; i < NITEMS(profiles); i++)
-		if (strcmp(profiles[i].name, name) == 0)
-			p = &profiles[i];
-	must(p != NULL);
-	if (p->children == CHILDREN_SUPER && getenv("PIPECD_SUPER") == NULL)
+	if (strcmp(p->paths, "all") == 0)
 		return 0;
 	if ((c = confine_new(e)) == NULL ||
 	    add_rules(c, common, state_dir, e) == -1 ||
@@ -167,20 +163,35 @@ sandbox(const char *name, const char *state_dir, const char *const *more,
 	for (i = 0; more != NULL && more[i] != NULL; i++)
 		if (add_rule(c, more[i], state_dir, e) == -1)
 			goto out;
+	if (drop_capabilities(e) == 0 && confine_files(c, e) == 0)
+		rv = 0;
+out:
+	confine_free(c);
+	return rv;
+}
+
+int
+sandbox(const char *name, const char *state_dir, const char *const *more,
+    struct err *e)
+{
+	const struct profile *p = NULL;
+	size_t i;
+
+	for (i = 0; i < NITEMS(profiles); i++)
+		if (strcmp(profiles[i].name, name) == 0)
+			p = &profiles[i];
+	must(p != NULL);
+	if (p->children == CHILDREN_SUPER && getenv("PIPECD_SUPER") == NULL)
+		return 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1) {
 		err_sys(e, "no_new_privs");
-		goto out;
+		return err_wrap(e, "sandbox %s", name);
 	}
 	if (p->secrets == SECRETS_HOLDS && !SANITIZED)
 		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (drop_capabilities(e) == -1 || confine_files(c, e) == -1 ||
+	if (lock_files(p, state_dir, more, e) == -1 ||
 	    confine_calls(p->net == NET_INET, p->children == CHILDREN_OWN,
 		SANITIZED, e) == -1)
-		goto out;
-	rv = 0;
-out:
-	if (rv == -1)
-		err_wrap(e, "sandbox %s", name);
-	confine_free(c);
-	return rv;
+		return err_wrap(e, "sandbox %s", name);
+	return 0;
 }

@@ -77,6 +77,7 @@
 #include <unistd.h>
 
 #include "exec.h"
+#include "sandbox.h"
 
 static const char synopsis[] =
     "pipecd-exec [-v] [-f config] [-b dir] | -r journal | -V journal ...";
@@ -179,7 +180,8 @@ run(struct exec *x, const char *config, const char *dir, struct err *e)
 	x->state_dir = arena_strdup(x->arena, x->conf.state_dir);
 	x->slots_max = (int)x->conf.max_concurrent_deployments;
 	boot_read(x);
-	if ((signals = signals_open(e)) == -1 || state_open(x, e) == -1)
+	if ((signals = signals_open(e)) == -1 || state_open(x, e) == -1 ||
+	    sandbox("exec", x->state_dir, NULL, e) == -1)
 		goto out;
 	x->launcher = launcher_open(config != NULL ? &x->conf : NULL, e);
 	if (x->launcher == NULL || socket_open(x, e) == -1 ||

@@ -1,1 +1,1 @@
-NEEDS.pipecd-exec := libjournal libbus libconf libsuper
+NEEDS.pipecd-exec := libjournal libbus libconf libsuper libsandbox

@@ -55,6 +55,7 @@
 #include <unistd.h>
 
 #include "plan.h"
+#include "sandbox.h"
 
 #define SYNOPSIS \
 	"pipecd-plan [-v] [-b dir] [-f config]\n" \
@@ -295,7 +296,9 @@ main(int argc, char *argv[])
 	if (conf_piped_open(&p.conf, p.conf_path, p.conf_arena, &e) == -1)
 		die(&e);
 	plan_open(&p);
-	if ((bus != NULL && (sig = signals_open(&e)) == -1) ||
+	if ((bus != NULL &&
+		((sig = signals_open(&e)) == -1 ||
+		    sandbox("plan", p.conf.state_dir, NULL, &e) == -1)) ||
 	    git_open(false, &e) == -1 ||
 	    (p.bus = bus_open("plan", bus, &e)) == NULL ||
 	    past_load(&p, &e) == -1)

@@ -1,1 +1,1 @@
-NEEDS.pipecd-plan := libbus libconf libgit libhash libsuper -lpcre2-8
+NEEDS.pipecd-plan := libbus libconf libgit libhash libsuper libsandbox -lpcre2-8
