@@ -73,6 +73,27 @@ int git_walk(struct git *g, const char *commit, const char *path,
 	void *arg, const char *path, const char *blob_id, struct err *e),
     void *arg, struct err *e);
 
+/* What is at a path. */
+enum git_what {
+	GIT_FILE,
+	GIT_EXEC, /* a file that may be run */
+	GIT_LINK, /* symbolic; its target is its content */
+	GIT_DIR,
+	GIT_SUBMODULE
+};
+/* 1; 0 when there is nothing; "." is GIT_DIR. */
+int git_entry(struct git *g, const char *commit, const char *path,
+    enum git_what *what, char id[GIT_ID], struct err *e);
+/*
+ * All that is below a directory, and the directories before what is in them.
+ * Names come as they are in the object database, which may be ".." or ".git":
+ * who writes files must look.  1, 0 when there is no such directory, -1.
+ */
+int git_list(struct git *g, const char *commit, const char *path,
+    int (*found)(void *arg, const char *path, enum git_what what,
+	const char *id, struct err *e),
+    void *arg, struct err *e);
+
 /* git_match is in match.h, for programs that must not link libgit2. */
 
 /* --- mirrors: gitwatch alone writes them -----------------------------------

@@ -1,0 +1,1 @@
+NEEDS.pipecd-gitwatch-checkout := libgit libconf libseal libtmpl libsandbox

@@ -1,0 +1,159 @@
+#include "checkout.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "hash.h"
+
+enum {
+	FREE_MIN = 64 << 20 /* bytes that a tmpfs should have left */
+};
+
+/* A tmpfs that we may run programs from, with room. */
+static bool
+suits(const char *dir)
+{
+	struct statvfs v;
+	struct statfs f;
+
+	return statfs(dir, &f) == 0 && f.f_type == TMPFS_MAGIC &&
+	       statvfs(dir, &v) == 0 && (v.f_flag & ST_NOEXEC) == 0 &&
+	       (uint64_t)v.f_bavail * v.f_frsize >= FREE_MIN &&
+	       access(dir, W_OK | X_OK) == 0;
+}
+
+/* Ours alone, and no link that somebody put there. */
+static int
+own(const char *dir, struct err *e)
+{
+	struct stat st;
+
+	if (mkdir(dir, 0700) == -1 && errno != EEXIST)
+		return err_sys(e, "mkdir %s", dir);
+	if (lstat(dir, &st) == -1)
+		return err_sys(e, "%s", dir);
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    (st.st_mode & 022) != 0)
+		return err_set(e, RC_PERM,
+		    "%s: is no directory of ours that others cannot write",
+		    dir);
+	return 0;
+}
+
+static const char *
+base_of(struct checkout *c, bool fast, struct err *e)
+{
+	const char *run = getenv("XDG_RUNTIME_DIR"), *dir;
+	char hex[SHA256_HEX];
+
+	sha256_hex(hex, c->conf.state_dir, strlen(c->conf.state_dir));
+	if (fast && run != NULL && run[0] == '/' && suits(run)) {
+		dir = arena_printf(c->a, "%s/pipecd-%.8s", run, hex);
+		if (own(dir, e) == 0)
+			return dir;
+	}
+	if (fast && suits("/dev/shm")) {
+		dir = arena_printf(c->a, "/dev/shm/pipecd-%u-%.8s",
+		    (unsigned int)geteuid(), hex);
+		if (own(dir, e) == 0)
+			return dir;
+	}
+	dir = arena_printf(c->a, "%s/work", c->conf.state_dir);
+	return dir_make(dir, 0700, e) == -1 ? NULL : dir;
+}
+
+static int
+lock_of(const char *path, int flags)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+
+	if (fd != -1 && flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Remove c-* whose lock nobody holds: a checkout that was killed. */
+static void
+sweep(const char *base)
+{
+	char path[PATH_MAX], lock[PATH_MAX];
+	struct dirent *d;
+	struct err e;
+	DIR *dir;
+	int fd;
+
+	if ((dir = opendir(base)) == NULL)
+		return;
+	while ((d = readdir(dir)) != NULL) {
+		if (!str_prefix(d->d_name, "c-") ||
+		    str_suffix(d->d_name, ".lock"))
+			continue;
+		snprintf(path, sizeof(path), "%s/%.200s", base, d->d_name);
+		snprintf(lock, sizeof(lock), "%s/%.200s.lock", base, d->d_name);
+		if ((fd = lock_of(lock, O_CREAT)) == -1)
+			continue;
+		if (tree_remove(path, &e) == -1)
+			log_warn("-", "left behind error=\"%s\"", e.text);
+		else
+			(void)unlink(lock);
+		close(fd);
+	}
+	closedir(dir);
+}
+
+const char *
+place_dir(struct checkout *c, struct place *p, bool fast, struct err *e)
+{
+	const char *base;
+	char *lock;
+
+	if (p->dir != NULL)
+		return p->dir;
+	if ((base = base_of(c, fast, e)) == NULL)
+		return NULL;
+	sweep(base);
+	/* The lock is there before the directory is. */
+	lock = arena_printf(
+	    c->a, "%s/c-%ld-%c.lock", base, (long)getpid(), fast ? 'f' : 'd');
+	if ((p->lock = lock_of(lock, O_CREAT)) == -1) {
+		err_sys(e, "%s", lock);
+		return NULL;
+	}
+	p->dir = xstrdup(lock);
+	p->dir[strlen(lock) - 5] = '\0';
+	if (tree_remove(p->dir, e) == 0 && mkdir(p->dir, 0700) == 0)
+		return p->dir;
+	err_sys(e, "mkdir %s", p->dir);
+	place_close(p);
+	return NULL;
+}
+
+void
+place_close(struct place *p)
+{
+	char lock[PATH_MAX];
+	struct err e;
+
+	if (p->dir == NULL)
+		return;
+	if (tree_remove(p->dir, &e) == -1)
+		log_warn("-", "left behind error=\"%s\"", e.text);
+	snprintf(lock, sizeof(lock), "%s.lock", p->dir);
+	(void)unlink(lock);
+	close(p->lock);
+	free(p->dir);
+	p->dir = NULL;
+}
