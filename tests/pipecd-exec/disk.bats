@@ -46,7 +46,7 @@ small() {
 	strace -qq -o /dev/null true 2>/dev/null || skip "strace may not trace here"
 	stage a HOST_SYNC '{"do":"ok"}'
 	deployment d-1 app >"$T/in1"
-	strace -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO:when=2..3 \
+	ASAN_OPTIONS=detect_leaks=0 strace -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO:when=2..3 \
 		"$EXEC" -f "$CONF" <"$T/in1" >"$T/out" 2>"$T/err" 3>&-
 	[ "$(status d-1)" = SUCCESS ]
 	[ "$(counted d-1 a)" = 1 ]
@@ -57,7 +57,7 @@ small() {
 	strace -qq -o /dev/null true 2>/dev/null || skip "strace may not trace here"
 	stage a HOST_SYNC '{"do":"ok"}'
 	deployment d-1 app >"$T/in1"
-	strace -qq -o /dev/null -e trace=pwrite64 -e inject=pwrite64:error=ENOSPC:when=3..5 \
+	ASAN_OPTIONS=detect_leaks=0 strace -qq -o /dev/null -e trace=pwrite64 -e inject=pwrite64:error=ENOSPC:when=3..5 \
 		"$EXEC" -f "$CONF" <"$T/in1" >"$T/out" 2>"$T/err" 3>&-
 	[ "$(status d-1)" = SUCCESS ]
 	[ "$(counted d-1 a)" = 1 ]
