@@ -1,4 +1,5 @@
 /* command.c - what somebody asked for. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,4 +184,37 @@ command_take(struct plan *p, const Frame__Command *f, struct err *e)
 	t->block = chain->block_index;
 	t->strategy = chain->sync_strategy;
 	return command_sync(p, c, a, t, e);
+}
+
+int
+commands_load(struct plan *p, struct err *e)
+{
+	struct frame_reader in = { 0 };
+	struct arena *a = arena_new();
+	struct frame f;
+	struct buf path = BUF_INIT;
+	int rv = -1, got;
+
+	buf_printf(&path, "%s/commands.ndjson", p->conf.state_dir);
+	in.name = path.p;
+	if ((in.in = fopen(path.p, "re")) == NULL) {
+		rv = errno == ENOENT ? 0 : err_sys(e, "%s", path.p);
+		goto out;
+	}
+	while ((got = frame_next(&in, &f, a, e)) != 2) {
+		if (got == -1)
+			goto out;
+		if (got == 1 && f.kind == FRAME_command &&
+		    command_take(p, f.u.command, e) == -1)
+			goto out;
+		arena_reset(a);
+	}
+	rv = 0;
+out:
+	if (in.in != NULL)
+		fclose(in.in);
+	frame_reader_free(&in);
+	buf_free(&path);
+	arena_free(a);
+	return rv;
 }

@@ -38,6 +38,7 @@
  * FILES
  *	STATE/mirror/REPO.git	read
  *	STATE/journal/apps.ndjson	read
+ *	STATE/commands.ndjson	read at the end of a pipe's input: chains
  * PRIVILEGES
  *	Reads the mirrors and its slice of the configuration.  No network, no
  *	secrets.  Starts platforms with the verbs describe and plan.
@@ -179,6 +180,9 @@ plan_loop(struct plan *p, int sig, struct err *e)
 
 	for (;;) {
 		if (!end && (rv = plan_take(p, e)) == -1)
+			return -1;
+		/* By now all applications are known. */
+		if (!end && rv == 1 && p->filter && commands_load(p, e) == -1)
 			return -1;
 		end = end || rv == 1;
 		wait = plan_wait(p);

@@ -249,6 +249,11 @@ int pass_changed(struct pass *s, const char *from, const char *to,
 
 /* command.c */
 int command_take(struct plan *p, const Frame__Command *f, struct err *e);
+/*
+ * What exec left for the next run of a pipe: the next block of a chain, in
+ * commands.ndjson of the state directory.
+ */
+int commands_load(struct plan *p, struct err *e);
 void commands_free(struct plan *p);
 int command_answer(struct plan *p, const char *id, const char *deployment,
     const char *reason, struct err *e);
