@@ -2,10 +2,11 @@
  * NAME
  *	pipecd-gitwatch-checkout - lay out one application at one commit
  * SYNOPSIS
- *	pipecd-gitwatch-checkout [-1esv] [-f config] [-r repo -c commit -p path
- *-d dir] [-k key] DESCRIPTION Reads checkout frames and answers each with the
- *directory where it has written that application, from the mirror's objects:
- *modes and links are kept, there is no work tree and no filter.
+ *	pipecd-gitwatch-checkout [-1esv] [-f config] [-cdkpr value]
+ * DESCRIPTION
+ *	Reads checkout frames and answers each with the directory where it has
+ *	written that application, from the mirror's objects: modes and links
+ *	are kept, there is no work tree and no filter.
  *
  *	An application whose files mention a path above them ("../"), or link
  *	there, gets the whole repository: one tree per commit, which all who
