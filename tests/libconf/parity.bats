@@ -312,6 +312,6 @@ P='{apiAddress: "h:1", projectID: p, pipedID: i, pipedKeyFile: /dev/null'
 	ok ControlPlane '{datastore: {type: FOO}}'
 	ok ControlPlane '{datastore: {type: MYSQL, config: {url: u}}, filestore: {type: S3, config: {bucket: b}}}'
 	no ControlPlane '{sharedSSOConfigs: [{name: a, oidc: {userinfo_endpoint: x}}]}' 'no such key'
-	ok ControlPlane '{sharedSSOConfigs: [{name: a, provider: OIDC, oidc: {user_info_endpoint: x, clientId: y, client_secret: z}}]}'
+	ok ControlPlane '{sharedSSOConfigs: [{name: a, provider: OIDC, oidc: {user_info_endpoint: x, clientId: id, client_secret: secret}}]}'
 	ok ControlPlane '{projects: [{id: p, desc: d, staticAdmin: {username: a, passwordHash: h}}], cache: {ttl: 5m}}'
 }
