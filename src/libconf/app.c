@@ -6,12 +6,7 @@
 #include <string.h>
 
 /* The stages there are, and who runs them; NULL: not in this build. */
-static const struct stage_row {
-	const char *name;
-	int options;
-	unsigned forms;
-	const char *plugin;
-} stage_rows[] = {
+static const struct stage_row stage_rows[] = {
 #define STAGE(sname, soptions, sforms, splugin) \
 	{ #sname, OBJ_##soptions, sforms, splugin },
 #include "stages.def"
@@ -53,6 +48,20 @@ kind_of(const char *kind)
 	for (i = 0; i < NITEMS(kinds) && strcmp(kinds[i].kind, kind) != 0; i++)
 		;
 	return i < NITEMS(kinds) ? &kinds[i] : NULL;
+}
+
+int
+app_own(const char *kind)
+{
+	const struct app_kind *k = kind_of(kind);
+
+	return k->input == OBJ_terraform_app ? OBJ_terraform_spec : k->input;
+}
+
+const struct stage_row *
+stage_rows_get(size_t i)
+{
+	return i < NITEMS(stage_rows) ? &stage_rows[i] : NULL;
 }
 
 static const struct stage_row *

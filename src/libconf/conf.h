@@ -238,6 +238,8 @@ int conf_json_read(int what, void *out, const char *name, const char *json,
 
 /* JSON Schema (draft 2020-12) of one kind, from the rows. */
 void conf_schema(FILE *out, const char *kind);
+/* The manual page of a file format: "piped.yaml", "app.pipecd.yaml" ... */
+void conf_manual(FILE *out, const char *page);
 
 /* Scalars, as PipeCD reads them; -1 with no message. */
 int conf_duration(int64_t *ms, const char *s); /* "1h30m"; number = ns */

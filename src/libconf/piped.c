@@ -9,10 +9,7 @@
 #include <unistd.h>
 
 /* Names of platforms in the two forms, and what their targets say. */
-static const struct provider_type {
-	const char *type, *plugin;
-	int target;
-} types[] = {
+static const struct provider_type types[] = {
 	{ "KUBERNETES", "kubernetes", OBJ_kubernetes_target },
 	{ "KUBERNETES", "kubernetes_multicluster", OBJ_kubernetes_target },
 	{ "TERRAFORM", "terraform", OBJ_terraform_target },
@@ -32,6 +29,12 @@ provider_type(const char *plugin)
 			return types[i].type;
 	}
 	return plugin;
+}
+
+const struct provider_type *
+provider_types_get(size_t i)
+{
+	return i < NITEMS(types) ? &types[i] : NULL;
 }
 
 static const struct provider_type *

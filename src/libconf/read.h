@@ -23,8 +23,29 @@ void app_spec(struct reader *r, struct conf_app *c, const struct envelope *v);
 void piped_spec(
     struct reader *r, struct conf_piped *c, const struct envelope *v);
 
+/* A stage that there is; plugin NULL: this build does not run it. */
+struct stage_row {
+	const char *name;
+	int options;	/* OBJ_ of its `with` */
+	unsigned forms; /* V0, V1: which may have it in a pipeline */
+	const char *plugin;
+};
+const struct stage_row *stage_rows_get(size_t i); /* NULL: no more */
+
+/* A platform's name in both forms, and OBJ_ of its targets' config. */
+struct provider_type {
+	const char *type, *plugin;
+	int target;
+};
+const struct provider_type *provider_types_get(size_t i); /* NULL: no more */
 /* A plugin's type among platformProviders. */
 const char *provider_type(const char *plugin);
+
+/* OBJ_ of what a v0 kind has of its own. */
+int app_own(const char *kind);
+/* Every kind there is, NULL at the end; OBJ_ of one's spec. */
+extern const char *const conf_kinds[];
+int conf_kind_object(const char *kind);
 
 #define RULE(name) \
 	void name(struct reader *r, const struct node *n, void *base, \

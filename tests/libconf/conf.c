@@ -5,6 +5,7 @@
  *	conf app FILE		what an application's config says
  *	conf piped FILE		the effective config
  *	conf slice WHO PLUGIN FILE	what one program sees of it
+ *	conf schema KIND, conf man PAGE
  *	conf open		the same of the slice on descriptor 3
  *	conf check FILE...	what -n FILE... does
  *	conf read WHAT JSON	a platform's struct
@@ -230,6 +231,10 @@ main(int argc, char *argv[])
 		rv = piped_show(argv[2], argv[3], argv[4], a, &e);
 	else if (strcmp(what, "read") == 0)
 		rv = read_struct(argv[2], argv[3], a, &e);
+	else if (strcmp(what, "schema") == 0)
+		conf_schema(stdout, argv[2]);
+	else if (strcmp(what, "man") == 0)
+		conf_manual(stdout, argv[2]);
 	else if (strcmp(what, "duration") == 0 ||
 		 strcmp(what, "percent") == 0 || strcmp(what, "replicas") == 0)
 		rv = scalar_show(what, argv + 2);
