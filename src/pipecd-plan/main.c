@@ -40,8 +40,10 @@
  *	STATE/journal/apps.ndjson	read
  *	STATE/commands.ndjson	read at the end of a pipe's input: chains
  * PRIVILEGES
- *	Reads the mirrors and its slice of the configuration.  No network, no
- *	secrets.  Starts platforms with the verbs describe and plan.
+ *	Reads the state directory and its slice of the configuration.  No
+ *	network, no secrets.  Has platforms (verbs describe and plan) and
+ *	pipecd-gitwatch-checkout started, under piped by the supervisor; it is
+ *	then locked down to that.
  * BUGS
  *	A commit that did not touch an application is remembered as compared
  *	only while the program runs.
