@@ -139,3 +139,12 @@ text_took(struct arena *a, int64_t ms)
 	return arena_printf(a, "%lldh%02lldm", (long long)(ms / 3600000),
 	    (long long)(ms / 60000 % 60));
 }
+
+char *
+text_took_s(struct arena *a, int64_t s)
+{
+	if (s < 0)
+		s = 0;
+	return s < 60 ? arena_printf(a, "%llds", (long long)s)
+		      : text_took(a, s * 1000);
+}

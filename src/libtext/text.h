@@ -18,5 +18,7 @@ char *text_inert(struct arena *a, const char *s, bool lines);
 char *text_cut(struct arena *a, const char *s, size_t max);
 /* "350ms", "1.2s", "2m05s", "1h02m". */
 char *text_took(struct arena *a, int64_t ms);
+/* Of whole seconds: "0s", "12s", "2m05s". */
+char *text_took_s(struct arena *a, int64_t s);
 
 #endif

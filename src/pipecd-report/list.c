@@ -107,8 +107,7 @@ say_deployment(const struct journal_state *js, const char *config)
 	    msg_enum_name(
 		&model__deployment_status__descriptor, d->status, MSG_FRAME));
 	if (d->created_at > 0)
-		printf(" since %s",
-		    text_took(a, (wall_s() - d->created_at) * 1000));
+		printf(" since %s", text_took_s(a, wall_s() - d->created_at));
 	if (s != NULL && s->rollback)
 		printf(", stage %s", text_inert(a, s->name, false));
 	else if (s != NULL)

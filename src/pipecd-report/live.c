@@ -226,9 +226,7 @@ draw_dep(struct live *l, const struct dep *d, int app_cols)
 	put_column(&ln, back ? TONE_WARN : TONE_PLAIN, dep_status(d), 12);
 	put_stages(&ln, d);
 	put(&ln, TONE_DIM, " ");
-	put(&ln, TONE_DIM,
-	    secs < 60 ? arena_printf(a, "%llds", (long long)secs)
-		      : text_took(a, secs * 1000));
+	put(&ln, TONE_DIM, text_took_s(a, secs));
 	if (d->n_tail > 0) {
 		put(&ln, TONE_DIM, "  ");
 		put(&ln, TONE_DIM, d->tail[d->n_tail - 1]);

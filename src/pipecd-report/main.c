@@ -37,10 +37,10 @@
  *	-t	frames on stdin to text on stdout
  *	-v	more on stderr
  * INPUT
- *	head, app, app_invalid, app_state, deployment, stage_start, stage_log,
- *	stage_meta, stage_done, held, command, command_done, err; other kinds
- *	say nothing to people and are skipped.  A line that is no frame is an
- *	error that names it.
+ *	head, app, app_invalid, app_state, deployment, stage_start,
+ *	stage_process, stage_log, stage_meta, stage_done, held, command,
+ *	command_done, err; other kinds say nothing to people and are skipped.
+ *	A line that is no frame is an error that names it.
  * OUTPUT
  *	Where stdout is no terminal, one event per line:
  *		time application deployment what happened

@@ -150,7 +150,10 @@ stage_status(struct report *r, struct dep *d, struct stage *s,
 	enum tone tone = TONE_PLAIN;
 	char *text;
 
-	if (s->status == to || (stage_over(s->status) && !stage_over(to)))
+	/* A frame about something else may carry an older word. */
+	if (s->status == to ||
+	    to == MODEL__STAGE_STATUS__STAGE_NOT_STARTED_YET ||
+	    (stage_over(s->status) && !stage_over(to)))
 		return;
 	s->status = to;
 	if (to == MODEL__STAGE_STATUS__STAGE_FAILURE)
@@ -233,9 +236,11 @@ dep_say(struct report *r, struct dep *d, const Model__Deployment *m)
 
 	if (dep_over(d)) {
 		what = SAY_END;
-		if (m->completed_at > 0 && m->created_at > 0)
-			time = text_took(
-			    r->arena, (m->completed_at - m->created_at) * 1000);
+		if (m->completed_at == m->created_at && m->created_at > 0)
+			time = arena_strdup(r->arena, "under 1s");
+		else if (m->completed_at > 0 && m->created_at > 0)
+			time = text_took_s(
+			    r->arena, m->completed_at - m->created_at);
 	}
 	switch (d->status) {
 	case MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_PENDING:
@@ -376,6 +381,18 @@ on_stage_done(struct report *r, const Frame__StageDone *m)
 			text_inert(r->arena, m->reason, true)));
 }
 
+/* exec's own mark: a process, or a timer, is about to work on it. */
+static void
+on_stage_process(struct report *r, const Frame__StageProcess *m)
+{
+	struct dep *d = dep_get(r, m->deployment_id);
+	struct stage *s = stage_get(d, m->stage_id);
+
+	if (s != NULL)
+		stage_status(
+		    r, d, s, MODEL__STAGE_STATUS__STAGE_RUNNING, NULL, 0);
+}
+
 static void
 on_held(struct report *r, const Frame__Held *m)
 {
@@ -508,6 +525,9 @@ report_frame(struct report *r, const struct frame *f)
 		break;
 	case FRAME_stage_start:
 		on_stage_start(r, f->u.stage_start);
+		break;
+	case FRAME_stage_process:
+		on_stage_process(r, f->u.stage_process);
 		break;
 	case FRAME_stage_log:
 		on_stage_log(r, f->u.stage_log);

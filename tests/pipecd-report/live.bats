@@ -40,9 +40,9 @@ shows() { screen | grep -qE -- "$1"; }
 	cat "$in" >&5
 	exec 5>&-
 	until_true 5 shows '^end 0$'
-	shows '^api 5b1d0001 FAILURE in 39.0s: stage HOST_SYNC failed, and so did its rollback$'
+	shows '^api 5b1d0001 FAILURE in 39s: stage HOST_SYNC failed, and so did its rollback$'
 	shows '^ +HOST_SYNC: ERROR: GET /healthz: 500$'
-	shows '^site 3f9c2a7e SUCCESS in 40.0s$'
+	shows '^site 3f9c2a7e SUCCESS in 40s$'
 	shows '^3 deployments: 2 SUCCESS, 1 FAILURE$'
 	[ "$(screen | grep -c ' deployments: ')" -eq 1 ]
 }

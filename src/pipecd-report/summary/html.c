@@ -88,8 +88,7 @@ time_text(struct arena *a, int64_t s)
 	if (s >= 2 * 86400)
 		return arena_printf(a, "%lldd %lldh", (long long)(s / 86400),
 		    (long long)(s % 86400 / 3600));
-	return s < 60 ? arena_printf(a, "%llds", (long long)s)
-		      : text_took(a, s * 1000);
+	return text_took_s(a, s);
 }
 
 static const char *

@@ -47,7 +47,7 @@ instant(int64_t *t, bool *whole, const char *s, int64_t now)
 
 	*whole = false;
 	if (strcmp(s, "now") == 0) {
-		*t = now;
+		*t = now + 1; /* what ended just now counts */
 		return 0;
 	}
 	if ((ago = span(s)) >= 0) {

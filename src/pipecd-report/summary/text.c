@@ -65,8 +65,7 @@ cell_time(struct arena *a, int64_t s)
 	if (s >= 2 * 86400)
 		return arena_printf(a, "%lldd%02lldh", (long long)(s / 86400),
 		    (long long)(s % 86400 / 3600));
-	return s < 60 ? arena_printf(a, "%llds", (long long)s)
-		      : text_took(a, s * 1000);
+	return text_took_s(a, s);
 }
 
 static void
