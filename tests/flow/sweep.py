@@ -57,6 +57,7 @@ spec:
 kind: Application
 spec:
   name: site
+  deployTargets: [{", ".join(TARGETS)}]
   pipeline:
     stages:
       - {{name: HOST_CANARY_ROLLOUT, with: {{targets: 1}}}}

@@ -1,10 +1,11 @@
 # A whole agent in a temporary directory: repository, deploy targets, config.
-# Sets REPO, ROOTS, STATE, CONF below DIR.
+# Sets REPO, ROOTS, STATE, CONF below DIR; an application goes to all TARGETS.
 
 # agent_new DIR TARGETS [more spec lines]
 agent_new() {
 	local dir=$1 n=$2 i
 	REPO=$dir/repo ROOTS=$dir/roots STATE=$dir/state CONF=$dir/piped.yaml
+	TARGETS=$(seq -s ', ' -f 'web-%.0f' "$n")
 	mkdir -p "$dir" "$ROOTS"
 	repo_new "$REPO"
 	{
@@ -27,6 +28,7 @@ agent_app() {
 	[ -e "$dir/index.html" ] || echo "$1" >"$dir/index.html"
 	{
 		printf 'apiVersion: pipecd.dev/v1beta1\nkind: Application\nspec:\n  name: %s\n' "$1"
+		[[ "${3:-}" == *deployTargets* ]] || printf '  deployTargets: [%s]\n' "$TARGETS"
 		printf '  plugins:\n    host:\n      input:\n        keepReleases: 3\n'
 		[ $# -lt 2 ] || [ -z "$2" ] || printf '%s\n' "$2" | sed 's/^/        /'
 		[ $# -lt 3 ] || printf '%s\n' "$3" | sed 's/^/  /'
