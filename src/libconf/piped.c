@@ -102,20 +102,34 @@ targets(struct reader *r, struct conf_plugin *c, const struct node *n,
 	}
 }
 
+static void
+check_hash(struct reader *r, const struct node *n, const struct path *at)
+{
+	const struct node *sha = key_value(n, "sha256");
+	struct path p = { .up = at, .name = "sha256" };
+
+	if (sha != NULL && sha->type == NODE_STRING && sha->n > 0 &&
+	    !hex64(sha->text))
+		mistake(r, sha, &p, "not 64 hex digits");
+}
+
+RULE(rule_tool)
+{
+	(void)base;
+	check_hash(r, n, at);
+}
+
 RULE(rule_plugin)
 {
 	static const char *const schemes[] = { "file://", "http://", "https://",
 		"oci://" };
 	const struct node *name = key_value(n, "name");
-	const struct node *url = key_value(n, "url"), *sha;
+	const struct node *url = key_value(n, "url");
 	struct path p = { .up = at };
 	struct conf_plugin *c = base;
 	size_t i;
 
-	p.name = "sha256";
-	if ((sha = key_value(n, "sha256")) != NULL &&
-	    sha->type == NODE_STRING && !hex64(sha->text))
-		mistake(r, sha, &p, "not 64 hex digits");
+	check_hash(r, n, at);
 	p.name = "url";
 	if (url != NULL && url->type == NODE_STRING && url->n > 0) {
 		for (i = 0; i < NITEMS(schemes); i++) {

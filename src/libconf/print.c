@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /*
  * The effective configuration as YAML, from the rows.  Whether a key is shown
@@ -190,12 +191,31 @@ print_pairs(struct buf *b, const struct conf_pair *v, size_t n)
 	buf_adds(b, "}\n");
 }
 
-/* Stars in place of what the rows call secret. */
+/* A name that says secret, in what only a plugin knows; not a path to one. */
+static bool
+secret_name(const char *s)
+{
+	static const char *const words[] = { "password", "passwd", "secret",
+		"token", "apikey", "api_key", "keydata", "privatekey",
+		"private_key", "credential" };
+	size_t i, n = strlen(s);
+
+	if ((n >= 4 && strcasecmp(s + n - 4, "file") == 0) ||
+	    (n >= 4 && strcasecmp(s + n - 4, "path") == 0))
+		return false;
+	for (i = 0; i < NITEMS(words); i++) {
+		if (strcasestr(s, words[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Stars in place of what the rows (or, without, names) call secret. */
 static void
 mask(struct node *n, const struct object *o)
 {
-	struct node *i;
 	const struct key *k;
+	struct node *i, *v;
 	int index, off;
 
 	if (n->type == NODE_SEQ) {
@@ -204,18 +224,25 @@ mask(struct node *n, const struct object *o)
 		return;
 	}
 	for (i = n->type == NODE_MAP ? n->first : NULL; i != NULL;
-	     i = i->next->next) {
-		k = key_find(o, i->text, false, &index, &off);
-		if (k != NULL && (k->flags & SECRET) &&
-		    i->next->type == NODE_STRING) {
-			i->next->text = "******";
-			i->next->n = 6;
-		} else if (k != NULL && k->sub != OBJ_none)
-			mask(i->next, &objects[k->sub]);
+	     i = v->next) {
+		v = i->next;
+		k = o != NULL ? key_find(o, i->text, false, &index, &off)
+			      : NULL;
+		if (k != NULL ? (k->flags & SECRET) != 0
+			      : secret_name(i->text)) {
+			if (v->type == NODE_STRING || v->type == NODE_NUMBER) {
+				v->type = NODE_STRING;
+				v->text = "******";
+				v->n = 6;
+				continue;
+			}
+		}
+		mask(v,
+		    k != NULL && k->sub != OBJ_none ? &objects[k->sub] : NULL);
 	}
 }
 
-/* JSON text with the secrets of its rows as stars. */
+/* JSON text with its secrets as stars, for people. */
 static void
 print_json(struct printer *p, const struct key *k, const char *text)
 {
@@ -223,15 +250,16 @@ print_json(struct printer *p, const struct key *k, const char *text)
 	struct node *n;
 	struct err e;
 
-	if (p->who != WHO_ALL || k->sub == OBJ_none) {
+	if (p->who != WHO_ALL) {
 		buf_adds(p->b, text);
 		return;
 	}
 	a = arena_new();
-	if (node_yaml(&n, "", text, strlen(text), NULL, a, &e) == 0) {
-		mask(n, &objects[k->sub]);
+	if (node_json(&n, "", text, strlen(text), a, &e) == 0) {
+		mask(n, k->sub != OBJ_none ? &objects[k->sub] : NULL);
 		node_print(p->b, n);
-	}
+	} else
+		buf_adds(p->b, "{}");
 	arena_free(a);
 }
 

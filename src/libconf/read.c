@@ -536,7 +536,7 @@ near_key(const struct object *o, const char *name, bool v1)
 	const struct key *k;
 	struct key_walk w;
 	const char *best = NULL;
-	unsigned d, least = strlen(name) < 5 ? 2 : 3;
+	unsigned d, least = strlen(name) < 4 ? 2 : 3;
 	int off;
 
 	key_walk(&w, o);

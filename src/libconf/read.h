@@ -51,6 +51,8 @@ int conf_kind_object(const char *kind);
 	void name(struct reader *r, const struct node *n, void *base, \
 	    const struct path *at)
 RULE(rule_health);
+RULE(rule_terraform);
+RULE(rule_tool);
 RULE(rule_approval);
 RULE(rule_metric);
 RULE(rule_stage);

@@ -49,6 +49,17 @@ RULE(rule_health)
 	one_of(r, n, at, "http", "command", true);
 }
 
+RULE(rule_terraform)
+{
+	struct path p = { .up = at, .name = "input" };
+
+	(void)base;
+	if (r->v1 && given(n, "input"))
+		warning(r, key_value(n, "input"), &p,
+		    "kind Application has these keys directly under "
+		    "plugins.terraform");
+}
+
 RULE(rule_approval)
 {
 	const struct conf_wait_approval *c = base;
