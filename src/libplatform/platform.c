@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -236,6 +237,12 @@ run_verb(const struct platform *p, const struct verb *v, const char *path,
 	if (p->open != NULL && p->open(v->name, c, e) == -1)
 		goto out;
 	rc = serve(p, v, c, e);
+	/*
+	 * A service that a stage started may go on with our lock's descriptor:
+	 * the stage is over, and so is the lock.
+	 */
+	if (v->kind == FRAME_stage_start && fcntl(FD_LOCK, F_GETFD) != -1)
+		(void)flock(FD_LOCK, LOCK_UN);
 	if (p->close != NULL)
 		p->close();
 out:

@@ -23,9 +23,12 @@ setup() {
 }
 
 @test "what the example says are frames that our own reader takes" {
-	[ -x "$TESTBIN/libmsg/frame" ] || skip "no reader"
-	start_frame ECHO_SYNC $C2 $C1 | pipecd-exec-echo stage | "$TESTBIN/libmsg/frame"
-	pipecd-exec-echo describe | "$TESTBIN/libmsg/frame"
+	{
+		start_frame ECHO_SYNC $C2 $C1 | pipecd-exec-echo stage
+		pipecd-exec-echo describe
+		live_frame $C2 | pipecd-exec-echo live
+	} >"$D/said"
+	run -0 pipecd-report -t <"$D/said"
 }
 
 @test "a resident runs stages side by side, answers by their ids, and cancels one of them" {
@@ -87,13 +90,16 @@ setup() {
 }
 
 @test "what a command leaves behind is ended, but for a daemon with a session of its own" {
-	INPUT='{"activate":"sleep 300 & echo $! >$PIPECD_ROOT/left; setsid sleep 300 >/dev/null 2>&1 6>&- & sleep 0.1"}'
-	host_stage HOST_SYNC $C1
-	[ "$STATUS" = SUCCESS ]
+	INPUT='{"activate":"sleep 300 & echo $! >$PIPECD_ROOT/left; setsid sleep 300 >/dev/null 2>&1 & sleep 0.1"}'
+	start_frame HOST_SYNC $C1 >"$D/start.json"
+	: >"$D/lock"
+	bash -c 'exec 6>"$1/lock"; flock 6; exec pipecd-exec-host -f "$2" stage' sh "$D" "$CONF" <"$D/start.json" >"$D/out"
 	! kill -0 "$(cat "$ROOTS/web-1/left")" 2>/dev/null
-	logs=$(jq -r 'select(.kind=="stage_log").text' <<<"$output")
+	logs=$(jq -r 'select(.kind=="stage_log").text' "$D/out")
 	[[ "$logs" == *"ended 1 process that /bin/sh left behind"* ]]
 	daemon=$(sed -n 's/^process \([0-9]*\) goes on by itself.*/\1/p' <<<"$logs")
 	kill -0 "$daemon"
+	# It has the descriptor, and yet the next stage may begin.
+	flock -n "$D/lock" true
 	kill "$daemon"
 }

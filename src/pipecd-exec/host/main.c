@@ -46,9 +46,9 @@
  *	(the release's own path), PIPECD_ROLLBACK (true when going back).
  *
  *	activate runs at least once per deployment and target: it is repeated
- *	when we were killed before its end was recorded.  Descriptor 6 is the
- *	stage's lock: a service that activate starts by itself, rather than
- *	through a service manager, must be started by setsid, and 6>&-.
+ *	when we were killed before its end was recorded.  What it leaves
+ *	running is ended with it, but for a service in a session of its own
+ *	(setsid, or a service manager's).
  * EXIT STATUS
  *	0 done; 1 the stage failed, or a request did; 100 usage, config, not a
  *	frame; 111 input cut off.

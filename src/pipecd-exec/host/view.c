@@ -246,6 +246,7 @@ show_change(struct buf *b, const struct view *v, size_t i, size_t number,
 {
 	static const char mark[] = { '+', '-', '#' };
 	const char *path = v->d.v[i].path;
+	/* From object frames we know a hash, and neither mode nor content. */
 	const struct file *want = v->d.v[i].want, *have = v->d.v[i].have;
 
 	buf_printf(
@@ -254,16 +255,16 @@ show_change(struct buf *b, const struct view *v, size_t i, size_t number,
 		buf_adds(b, "\n\n");
 		return;
 	}
-	if (want->mode != have->mode)
+	if (want->mode != 0 && want->mode != have->mode)
 		buf_printf(
 		    b, " (mode %04o, expected %04o)", have->mode, want->mode);
-	if (hidden == NULL || map_get(hidden, path) != NULL) {
+	if (dir != NULL && (hidden == NULL || map_get(hidden, path) != NULL)) {
 		buf_adds(b, " changed (content hidden)\n\n");
 		return;
 	}
 	buf_addc(b, '\n');
 	if (number <= SHOW_FILES && !show_lines(b, v, have, want, dir) &&
-	    want->mode == have->mode)
+	    (want->mode == 0 || want->mode == have->mode))
 		buf_adds(b, "  contents differ\n");
 	buf_addc(b, '\n');
 }

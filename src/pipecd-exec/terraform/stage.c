@@ -86,8 +86,7 @@ apply(struct work *w, bool *stale, struct err *e)
 	return tf_apply(w, stale, e);
 }
 
-/* --- TERRAFORM_SYNC
- * ------------------------------------------------------------- */
+/* --- TERRAFORM_SYNC ---------------------------------------------------- */
 
 static int
 sync_commit(struct work *w, bool forward, struct err *e)
@@ -129,8 +128,7 @@ stage_sync(struct run *r, struct err *e)
 	return rv;
 }
 
-/* --- TERRAFORM_PLAN
- * --------------------------------------------------------------- */
+/* --- TERRAFORM_PLAN ---------------------------------------------------- */
 
 static int
 plan_and_keep(struct work *w, bool exit_on_none, struct err *e)
@@ -172,8 +170,7 @@ stage_plan(struct run *r, struct err *e)
 	return rv;
 }
 
-/* --- TERRAFORM_APPLY
- * --------------------------------------------------------------- */
+/* --- TERRAFORM_APPLY --------------------------------------------------- */
 
 /*
  * The saved plan is gone, or the state moved on since: what would be done now
@@ -246,8 +243,7 @@ stage_apply(struct run *r, struct err *e)
 	return rv;
 }
 
-/* --- TERRAFORM_ROLLBACK
- * ------------------------------------------------------------- */
+/* --- TERRAFORM_ROLLBACK ------------------------------------------------ */
 
 static bool
 touched(struct run *r)

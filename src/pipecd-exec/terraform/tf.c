@@ -17,8 +17,7 @@ enum {
 	APPLY_GRACE_MS = 10 * 60 * 1000, /* it finishes what it began */
 };
 
-/* --- running it
- * --------------------------------------------------------------- */
+/* --- running it -------------------------------------------------------- */
 
 struct words {
 	const char **v;
@@ -125,8 +124,20 @@ run(struct work *w, const struct words *c, const struct env *env, bool detailed,
 	return rc;
 }
 
-/* --- init
- * --------------------------------------------------------------------- */
+/* The JSON in an output: warnings may stand before it. */
+static void
+open_json(struct json *j, const struct buf *out, struct arena *a)
+{
+	const char *s = out->p, *end = out->p + out->len;
+
+	while (s < end && *s != '{') {
+		s = memchr(s, '\n', (size_t)(end - s));
+		s = s == NULL ? end : s + 1;
+	}
+	json_open(j, s, (size_t)(end - s), a);
+}
+
+/* --- init -------------------------------------------------------------- */
 
 /* Two at a time would tread on each other in the providers' cache. */
 static int
@@ -157,7 +168,7 @@ check_version(struct work *w, struct err *e)
 	add(&c, w->r->arena, "-json");
 	if ((rc = run(w, &c, &w->env, false, &out, true, e)) != TF_OK)
 		goto out;
-	json_open(&j, out.p, out.len, w->r->arena);
+	open_json(&j, &out, w->r->arena);
 	if (json_object(&j))
 		while (json_key(&j, &key)) {
 			if (strcmp(key, "terraform_version") == 0)
@@ -225,8 +236,7 @@ tf_init(struct work *w, struct err *e)
 	return rc;
 }
 
-/* --- plan
- * ---------------------------------------------------------------------- */
+/* --- plan -------------------------------------------------------------- */
 
 static void
 with_envs(struct env *env, struct work *w, const char *const *v, size_t n)
@@ -279,8 +289,7 @@ tf_plan(struct work *w, bool save, bool lock, struct buf *text, struct err *e)
 	return rc;
 }
 
-/* --- what a plan would do
- * -------------------------------------------------------- */
+/* --- what a plan would do ---------------------------------------------- */
 
 static bool
 has(const char *const *v, size_t n, const char *s)
@@ -403,7 +412,7 @@ parse_changes(
 	size_t n;
 
 	SHA256Init(&h);
-	json_open(&j, b->p, b->len, a);
+	open_json(&j, b, a);
 	if (json_object(&j))
 		while (json_key(&j, &key)) {
 			bool res = strcmp(key, "resource_changes") == 0;
@@ -464,8 +473,7 @@ tf_changes(struct work *w, struct changes *c, struct err *e)
 	return rc;
 }
 
-/* --- apply
- * ---------------------------------------------------------------------- */
+/* --- apply ------------------------------------------------------------- */
 
 int
 tf_apply(struct work *w, bool *stale, struct err *e)
@@ -491,8 +499,7 @@ tf_apply(struct work *w, bool *stale, struct err *e)
 	return rc;
 }
 
-/* --- the state, as resources
- * ------------------------------------------------------ */
+/* --- the state, as resources ------------------------------------------- */
 
 static void
 read_module(struct json *j, struct work *w, Model__ResourceState ***v,
@@ -563,7 +570,7 @@ tf_resources(
 	add(&c, a, "-json");
 	if ((rc = run(w, &c, &w->env, false, &b, true, e)) != TF_OK)
 		goto out;
-	json_open(&j, b.p, b.len, a);
+	open_json(&j, &b, a);
 	if (json_object(&j))
 		while (json_key(&j, &key)) {
 			if (strcmp(key, "values") != 0 || !json_object(&j)) {

@@ -242,8 +242,7 @@ mirror(struct work *w, const char *root, const char *dir, struct err *e)
 	return link_entries(from, to, ".terraform", e);
 }
 
-/* --- what the tool is given
- * --------------------------------------------------- */
+/* --- what the tool is given -------------------------------------------- */
 
 static void
 hcl_quote(struct buf *b, const char *s)

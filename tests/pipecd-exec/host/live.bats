@@ -121,7 +121,7 @@ setup() {
 	echo no >"$ROOTS/web-1/web/current/index.html"
 	host_live $C1 "del(.dir) | .objects=\"$D/objects\""
 	[ "$STATUS" = OUT_OF_SYNC ]
-	[[ "$REASON" == *"content hidden"* ]]
+	[[ "$REASON" == *"# 1. web-1: index.html"*"contents differ"* ]]
 }
 
 @test "one process answers many live_start lines, each by its id" {
