@@ -44,6 +44,7 @@
  *	100	usage, configuration, a line that is no frame
  *	111	a program cannot be started, the input was cut off
  * FILES
+ *	STATEDIR/journal/apps.ndjson	read at the start
  *	STATEDIR/cache/objects/	what render said: keys and hashes, 0600
  *	STATEDIR/work/drift.PID/	while render runs
  * PRIVILEGES
@@ -61,6 +62,7 @@
 #include <unistd.h>
 
 #include "drift.h"
+#include "journal.h"
 #include "sandbox.h"
 
 static const char synopsis[] = "pipecd-drift [-1v] [-b dir] [-f config]";
@@ -87,6 +89,37 @@ drift_open(struct drift *d, const char *bus, struct err *e)
 		 getenv("PIPECD_CONF") == NULL ? d->conf : NULL, e)) == NULL)
 		return -1;
 	return (d->bus = bus_open("drift", bus, e)) == NULL ? -1 : 0;
+}
+
+/*
+ * What exec knew of each application when it last wrote it down: a frame of
+ * before our start is not said again, and what is being deployed now is not to
+ * be called a difference.
+ */
+static int
+read_past(struct drift *d, struct err *e)
+{
+	struct apps *x = apps_open(d->conf->state_dir, false, e);
+	struct arena *a = arena_new();
+	const char *line;
+	struct frame f;
+	size_t i, len;
+	int rv = 0;
+
+	if (x == NULL) {
+		arena_free(a);
+		return -1;
+	}
+	for (i = 0; rv == 0 && apps_next(x, &i, &line, &len);) {
+		arena_reset(a);
+		arena_reset(d->work);
+		if (frame_parse(&f, line, len, a, e) == 1 &&
+		    f.kind == FRAME_past)
+			rv = on_past(d, f.u.past, e);
+	}
+	apps_close(x);
+	arena_free(a);
+	return rv;
 }
 
 static void
@@ -160,6 +193,8 @@ main(int argc, char *argv[])
 	if (bus != NULL && sandbox("drift", conf.state_dir, NULL, &e) == -1)
 		die(&e);
 	if (drift_open(&d, bus, &e) == -1)
+		goto out;
+	if (read_past(&d, &e) == -1)
 		goto out;
 	ready();
 	rv = drift_loop(&d, signals, &e);

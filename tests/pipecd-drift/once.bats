@@ -80,6 +80,14 @@ drift() { "$t/bin/pipecd-drift" -1 -f "$t/piped.yaml" >"$t/out" 2>"$t/err"; }
 	run ! grep -q 'live ok-[12]' "$t/bin/log"
 }
 
+@test "drift -1: what exec wrote down before is known at the start" {
+	mkdir "$t/state/journal"
+	{ past ok-1 RUNNING; past ok-2 SUCCESS; } >"$t/state/journal/apps.ndjson"
+	{ app ok-1; app ok-2; } | drift
+	[ "$(state ok-1)" = DEPLOYING ]
+	[ "$(state ok-2)" = SYNCED ]
+}
+
 @test "drift -1: a wrong configuration is INVALID_CONFIG with the mistakes, one that is gone is nothing" {
 	{ app ok-1; frame app_invalid "\"application\":$(model ok-1),\"commit\":\"$commit\",\"reason\":\"app.pipecd.yaml:1:1: kind: missing\""
 	  app ok-2; frame app "\"application\":$(model ok-2),\"gone\":true"; } | drift
