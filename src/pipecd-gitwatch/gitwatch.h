@@ -84,7 +84,7 @@ int worker_start(struct gitwatch *g, struct repo *r, struct err *e);
 int worker_end(struct gitwatch *g, struct repo *r, char branch[256],
     char commit[GIT_ID], bool *forced, struct err *e);
 void worker_kill(struct gitwatch *g, struct repo *r);
-int worker_main(void); /* pipecd-gitwatch -F; returns the exit code */
+noreturn void worker_main(void); /* pipecd-gitwatch -F */
 
 /*
  * Look at a repository on this machine.  1: branch and commit are in the

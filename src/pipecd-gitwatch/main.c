@@ -120,7 +120,7 @@ main(int argc, char *argv[])
 			break;
 		case 'F':
 			log_open("pipecd-gitwatch", least);
-			return worker_main();
+			worker_main();
 		case 'b':
 			bus = optarg;
 			break;
@@ -145,13 +145,17 @@ main(int argc, char *argv[])
 		if (!only_check)
 			die(&e);
 		log_error("-", "%s", e.text);
+		arena_free(g.a);
 		return e.exit == RC_PERM && conf != NULL &&
 			       access(conf, R_OK) == 0
 			   ? RC_NO
 			   : RC_PERM;
 	}
-	if (only_check)
-		return check(&g);
+	if (only_check) {
+		rv = check(&g);
+		arena_free(g.a);
+		return rv;
+	}
 	if ((g.signals = signals_open(&e)) == -1 ||
 	    lock_down(&g, bus, &e) == -1 || git_open(false, &e) == -1 ||
 	    (g.bus = bus_open("gitwatch", bus, &e)) == NULL ||

@@ -336,7 +336,7 @@ out:
 	return rv;
 }
 
-int
+noreturn void
 worker_main(void)
 {
 	const char *q[ASK__N];
@@ -369,7 +369,7 @@ worker_main(void)
 	explicit_bzero(b.p, b.cap);
 	buf_free(&b);
 	if (rv == -1)
-		die(&e);
-	git_close();
-	return RC_OK;
+		log_error("-", "%s", e.text);
+	/* At once: libgit2 1.5 leaks for each remote, and nobody is here. */
+	_exit(rv == -1 ? e.exit : RC_OK);
 }

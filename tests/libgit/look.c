@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "git.h"
 
@@ -165,7 +166,14 @@ main(int argc, char **argv)
 			fprintf(stderr, "%s\n", e.text);
 		else
 			printf("= %d\n", r);
-		goto out;
+		/*
+		 * As a worker of gitwatch ends: libgit2 1.5 loses a regular
+		 * expression for each remote and a string for each 401.
+		 */
+		git_repo_free(g);
+		arena_free(a);
+		fflush(stdout);
+		_exit(r == -1 ? e.exit : 0);
 	}
 	if (git_repo_open(&g, argv[2], &e) == -1)
 		die(&e);
@@ -177,7 +185,6 @@ main(int argc, char **argv)
 	} else {
 		printf("= %d\n", r);
 	}
-out:
 	git_repo_free(g);
 	git_close();
 	arena_free(a);
