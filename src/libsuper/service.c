@@ -3,8 +3,8 @@
 #include <string.h>
 
 const struct service services[] = {
-#define SERVICE(n, bin, run, who, acct, start, stop, mem, nofile) \
-	{ n, bin, RUN_##run, who, acct, start, stop, mem, nofile },
+#define SERVICE(n, bin, run, who, start, stop, mem, nofile) \
+	{ n, bin, RUN_##run, who, start, stop, mem, nofile },
 #define ASK(asker, program, verbs)
 #define ENV(program, patterns)
 #include "services.def"
@@ -14,13 +14,13 @@ const size_t n_services = NITEMS(services);
 static const struct ask {
 	const char *asker, *program, *verbs;
 } asks[] = {
-#define SERVICE(n, bin, run, who, acct, start, stop, mem, nofile)
+#define SERVICE(n, bin, run, who, start, stop, mem, nofile)
 #define ASK(asker, program, verbs) { asker, program, verbs },
 #define ENV(program, patterns)
 #include "services.def"
 };
 
-/* A plugin's name becomes part of a path and of an account. */
+/* A plugin's name becomes part of a path. */
 static bool
 plain(const char *name)
 {

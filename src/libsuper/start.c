@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +25,7 @@
 static const struct env {
 	const char *program, *patterns;
 } envs[] = {
-#define SERVICE(n, bin, run, who, acct, start, stop, mem, nofile)
+#define SERVICE(n, bin, run, who, start, stop, mem, nofile)
 #define ASK(asker, program, verbs)
 #define ENV(program, patterns) { program, patterns },
 #include "services.def"
@@ -89,10 +88,9 @@ passes(const char *var, const struct program *p, struct arena *a)
 }
 
 const char *const *
-program_env(const struct program *p, const char *home, bool ready, bool super,
-    struct arena *a)
+program_env(const struct program *p, bool ready, bool super, struct arena *a)
 {
-	const char *path = getenv("PATH"), **env;
+	const char *path = getenv("PATH"), *home = getenv("HOME"), **env;
 	size_t n = 0, i, max = 8;
 
 	for (i = 0; environ[i] != NULL; i++)
@@ -101,7 +99,7 @@ program_env(const struct program *p, const char *home, bool ready, bool super,
 	if (path == NULL)
 		path = "/usr/local/sbin:/usr/local/bin:"
 		       "/usr/sbin:/usr/bin:/sbin:/bin";
-	if (home == NULL && (home = getenv("HOME")) == NULL)
+	if (home == NULL)
 		home = "/";
 	env[n++] = arena_printf(a, "PATH=%s", path);
 	env[n++] = arena_printf(a, "HOME=%s", home);
@@ -115,30 +113,6 @@ program_env(const struct program *p, const char *home, bool ready, bool super,
 		if (passes(environ[i], p, a))
 			env[n++] = environ[i];
 	return env;
-}
-
-/*
- * The account of the row, where we are root and it exists; who lacks it runs
- * as we do.
- */
-static void
-account(struct child *c, const struct program *p, const char **home,
-    struct arena *a)
-{
-	const char *star = strchr(p->row->account, '*');
-	const struct passwd *pw;
-
-	if (geteuid() != 0)
-		return;
-	pw = getpwnam(star == NULL ? p->row->account
-				   : arena_printf(a, "%.*s%s",
-					 (int)(star - p->row->account),
-					 p->row->account, p->name));
-	if (pw == NULL || pw->pw_uid == 0)
-		return;
-	c->uid = pw->pw_uid;
-	c->gid = pw->pw_gid;
-	*home = arena_strdup(a, pw->pw_dir);
 }
 
 static const char *const *
@@ -161,7 +135,6 @@ program_start(const struct start *s, struct err *e)
 {
 	struct child c = CHILD_INIT;
 	struct arena *a = arena_new();
-	const char *home = NULL;
 	char path[PATH_MAX];
 	int exe = -1, conf = -1;
 	pid_t pid = -1;
@@ -171,10 +144,7 @@ program_start(const struct start *s, struct err *e)
 		goto out;
 	c.argv = argv_make(s, path, a);
 	c.path = exe != -1 ? "/proc/self/fd/7" : path;
-	if (s->account)
-		account(&c, &s->program, &home, a);
-	c.env =
-	    program_env(&s->program, home, s->ready != -1, s->super != -1, a);
+	c.env = program_env(&s->program, s->ready != -1, s->super != -1, a);
 	c.fd[0] = s->in;
 	c.fd[1] = s->out;
 	c.fd[2] = s->err;

@@ -22,7 +22,6 @@ struct service { /* a row of services.def */
 	const char *name, *binary;
 	enum run run;
 	enum conf_who who;
-	const char *account;
 	int start, stop; /* orders */
 	uint64_t mem_mib, nofile;
 };
@@ -57,9 +56,9 @@ void program_slice(
     struct buf *out, const struct program *p, const struct conf_piped *conf);
 int slice_open(const char *text, size_t n, struct err *e);
 
-/* Its environment, NULL-terminated, made in `a`; home NULL: our own. */
-const char *const *program_env(const struct program *p, const char *home,
-    bool ready, bool super, struct arena *a);
+/* Its environment, NULL-terminated, made in `a`. */
+const char *const *program_env(
+    const struct program *p, bool ready, bool super, struct arena *a);
 
 struct start {
 	struct program program;
@@ -67,7 +66,6 @@ struct start {
 	int in, out, err, ready, super, lock; /* -1: not there */
 	const char *slice;		      /* what descriptor 3 says */
 	size_t slice_len;
-	bool account;	  /* switch to the row's account where it exists */
 	int death_signal; /* 0: it may outlive us */
 };
 /* Start it, a group leader: its pid, or -1 with *e set. */

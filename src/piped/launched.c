@@ -67,8 +67,7 @@ start(
 		.err = what->err,
 		.lock = what->lock,
 		.ready = -1,
-		.super = -1,
-		.account = true };
+		.super = -1 };
 	size_t n = what->verb != NULL ? 1 : 0, i;
 	struct buf slice = BUF_INIT;
 	struct launched *l;

@@ -64,12 +64,13 @@
  *	and proxies.  Platforms that are not built in get their config only.
  * PRIVILEGES
  *	Reads the whole config, secrets included, and passes each program its
- *	part.  No network.  As root each program runs as the account
- *	_pipecd-NAME where that exists.  Speaks to nobody but its children and
- *	systemd, and parses nothing but its config and its own status file.
+ *	part.  No network.  Speaks to nobody but its children and systemd, and
+ *	parses nothing but its config and its own status file.  All programs
+ *	run as the user that piped runs as: give it one of its own.
  * BUGS
- *	Accounts of their own for each program are honoured, but the
- *	permissions of the state directory are made for one.
+ *	As root its programs are root too, though all but exec and the
+ *	platforms give up what makes them so; there are no accounts per program
+ *	yet.
  * SEE ALSO
  *	pipecd-gitwatch(1), pipecd-plan(1), pipecd-exec(1), pipecd-drift(1)
  */
@@ -156,6 +157,9 @@ run(struct piped *p, struct err *e)
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if ((p->signals = signals_open(e)) == -1 || state_open(p, e) == -1)
 		return -1;
+	if (geteuid() == 0)
+		log_warn("-", "running as root: so do platforms, scripts and "
+			      "what they start; a user of its own is better");
 	state_leftovers(p);
 	procs_init(p);
 	p->watchdog_ms = p->watchdog_next_ms = notify_watchdog_ms();

@@ -120,7 +120,6 @@ proc_start(struct piped *p, struct proc *pr)
 		.out = -1,
 		.err = STDERR_FILENO,
 		.lock = -1,
-		.account = true,
 		.death_signal = SIGKILL };
 	struct err e;
 
