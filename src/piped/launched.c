@@ -130,6 +130,9 @@ signal_it(struct piped *p, struct proc *pr, const Super__Kill *k, struct err *e)
 			return err_sys(e, "kill %d", (int)k->pid);
 		return 0;
 	}
+	/* Ended, and said so: whoever asks has not read that yet. */
+	if (k->pid > 1 && kill(-k->pid, 0) == -1 && errno == ESRCH)
+		return 0;
 	return err_set(e, RC_PERM, "pid %d: not started for %s", (int)k->pid,
 	    pr->program.name);
 }
