@@ -51,34 +51,16 @@ own(const char *dir, struct err *e)
 	return 0;
 }
 
-static const char *
-base_of(struct checkout *c, bool fast, struct err *e)
-{
-	const char *run = getenv("XDG_RUNTIME_DIR"), *dir;
-	char hex[SHA256_HEX];
-
-	sha256_hex(hex, c->conf.state_dir, strlen(c->conf.state_dir));
-	if (fast && run != NULL && run[0] == '/' && suits(run)) {
-		dir = arena_printf(c->a, "%s/pipecd-%.8s", run, hex);
-		if (own(dir, e) == 0)
-			return dir;
-	}
-	if (fast && suits("/dev/shm")) {
-		dir = arena_printf(c->a, "/dev/shm/pipecd-%u-%.8s",
-		    (unsigned int)geteuid(), hex);
-		if (own(dir, e) == 0)
-			return dir;
-	}
-	dir = arena_printf(c->a, "%s/work", c->conf.state_dir);
-	return dir_make(dir, 0700, e) == -1 ? NULL : dir;
-}
-
+/* -1 also when the file that we locked has just been removed. */
 static int
 lock_of(const char *path, int flags)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	struct stat a, b;
 
-	if (fd != -1 && flock(fd, LOCK_EX | LOCK_NB) == -1) {
+	if (fd != -1 &&
+	    (flock(fd, LOCK_EX | LOCK_NB) == -1 || fstat(fd, &a) == -1 ||
+		stat(path, &b) == -1 || a.st_ino != b.st_ino)) {
 		close(fd);
 		return -1;
 	}
@@ -98,11 +80,15 @@ sweep(const char *base)
 	if ((dir = opendir(base)) == NULL)
 		return;
 	while ((d = readdir(dir)) != NULL) {
-		if (!str_prefix(d->d_name, "c-") ||
-		    str_suffix(d->d_name, ".lock"))
+		int n = (int)strlen(d->d_name);
+
+		if (!str_prefix(d->d_name, "c-") || n > 200)
 			continue;
-		snprintf(path, sizeof(path), "%s/%.200s", base, d->d_name);
-		snprintf(lock, sizeof(lock), "%s/%.200s.lock", base, d->d_name);
+		if (str_suffix(d->d_name, ".lock"))
+			n -= 5;
+		snprintf(path, sizeof(path), "%s/%.*s", base, n, d->d_name);
+		snprintf(
+		    lock, sizeof(lock), "%s/%.*s.lock", base, n, d->d_name);
 		if ((fd = lock_of(lock, O_CREAT)) == -1)
 			continue;
 		if (tree_remove(path, &e) == -1)
@@ -114,21 +100,80 @@ sweep(const char *base)
 	closedir(dir);
 }
 
+/*
+ * Each state directory has a base of its own, so that what is found there is
+ * known to be ours.  Bases of others are swept too: their state directory may
+ * be gone for good.
+ */
+static void
+sweep_others(const char *dir, const char *prefix)
+{
+	char path[PATH_MAX];
+	struct dirent *d;
+	struct stat st;
+	DIR *dp;
+
+	if ((dp = opendir(dir)) == NULL)
+		return;
+	while ((d = readdir(dp)) != NULL) {
+		if (!str_prefix(d->d_name, prefix))
+			continue;
+		snprintf(path, sizeof(path), "%s/%.200s", dir, d->d_name);
+		if (lstat(path, &st) == -1 || !S_ISDIR(st.st_mode) ||
+		    st.st_uid != geteuid())
+			continue;
+		sweep(path);
+		(void)rmdir(path); /* only when it is empty */
+	}
+	closedir(dp);
+}
+
+static const char *
+base_of(struct checkout *c, bool fast, struct err *e)
+{
+	const char *run = getenv("XDG_RUNTIME_DIR"), *dir, *prefix;
+	char hex[SHA256_HEX];
+
+	sha256_hex(hex, c->conf.state_dir, strlen(c->conf.state_dir));
+	if (fast && run != NULL && run[0] == '/' && suits(run)) {
+		sweep_others(run, "pipecd-");
+		dir = arena_printf(c->a, "%s/pipecd-%.8s", run, hex);
+		if (own(dir, e) == 0)
+			return dir;
+	}
+	if (fast && suits("/dev/shm")) {
+		prefix =
+		    arena_printf(c->a, "pipecd-%u-", (unsigned int)geteuid());
+		sweep_others("/dev/shm", prefix);
+		dir = arena_printf(c->a, "/dev/shm/%s%.8s", prefix, hex);
+		if (own(dir, e) == 0)
+			return dir;
+	}
+	dir = arena_printf(c->a, "%s/work", c->conf.state_dir);
+	return dir_make(dir, 0700, e) == -1 ? NULL : dir;
+}
+
 const char *
 place_dir(struct checkout *c, struct place *p, bool fast, struct err *e)
 {
 	const char *base;
-	char *lock;
+	char *lock = NULL;
+	int tries;
 
 	if (p->dir != NULL)
 		return p->dir;
-	if ((base = base_of(c, fast, e)) == NULL)
-		return NULL;
-	sweep(base);
-	/* The lock is there before the directory is. */
-	lock = arena_printf(
-	    c->a, "%s/c-%ld-%c.lock", base, (long)getpid(), fast ? 'f' : 'd');
-	if ((p->lock = lock_of(lock, O_CREAT)) == -1) {
+	p->lock = -1;
+	/* Another one that ends may take the empty base away: once more. */
+	for (tries = 0; tries < 5 && p->lock == -1; tries++) {
+		if ((base = base_of(c, fast, e)) == NULL)
+			return NULL;
+		sweep(base);
+		/* The lock is there before the directory is. */
+		lock = arena_printf(c->a, "%s/c-%ld-%c.lock", base,
+		    (long)getpid(), fast ? 'f' : 'd');
+		p->lock = lock_of(lock, O_CREAT);
+	}
+	if (p->lock == -1) {
 		err_sys(e, "%s", lock);
 		return NULL;
 	}
@@ -144,7 +189,7 @@ place_dir(struct checkout *c, struct place *p, bool fast, struct err *e)
 void
 place_close(struct place *p)
 {
-	char lock[PATH_MAX];
+	char lock[PATH_MAX], *slash;
 	struct err e;
 
 	if (p->dir == NULL)
@@ -154,6 +199,11 @@ place_close(struct place *p)
 	snprintf(lock, sizeof(lock), "%s.lock", p->dir);
 	(void)unlink(lock);
 	close(p->lock);
+	if ((slash = strrchr(p->dir, '/')) != NULL) {
+		*slash = '\0';
+		if (!str_suffix(p->dir, "/work"))
+			(void)rmdir(p->dir);
+	}
 	free(p->dir);
 	p->dir = NULL;
 }
