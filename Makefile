@@ -86,6 +86,7 @@ $(BIN)/$(1): $(call objs,$(2)) $(patsubst %,$(O)/%.a,$(call ourlibs,$(1)))
 	$$(call quiet,LD)$(CC) $(CFLAGS) $(flags) $(ldflags) $(LDFLAGS) -o $$@ $$(filter %.o,$$^) \
 	    -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(call extlibs,$(1))
 endef
+.DEFAULT_GOAL := all
 all: $(progs:%=$(BIN)/%)
 $(foreach l,$(libs),$(eval $(call lib,$(l))))
 $(foreach m,$(patsubst src/%/main.c,%,$(mains)),$(eval $(call prog,$(subst /,-,$(m)),$(m))))
