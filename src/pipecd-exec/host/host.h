@@ -21,8 +21,7 @@
 #include "hash.h"
 #include "platform.h"
 
-/* --- tree.c: files of a source or a release --------------------------------
- */
+/* --- tree.c: files of a source or a release ---------------------- */
 
 struct file {
 	const char *path; /* relative */
@@ -71,8 +70,7 @@ struct diff {
 void tree_diff(struct diff *d, const struct tree *want, const struct tree *have,
     struct arena *a);
 
-/* --- release.c: one application on one target ------------------------------
- */
+/* --- release.c: one application on one target -------------------- */
 
 struct place {
 	const char *target, *root;
@@ -116,8 +114,7 @@ int release_switch(
 int release_prune(const struct place *p, int64_t keep, const char *const *spare,
     struct arena *a, struct err *e);
 
-/* --- health.c --------------------------------------------------------------
- */
+/* --- health.c ---------------------------------------------------- */
 
 struct job;
 /* 0; -1 with *e; 1: cancelled. */
@@ -126,8 +123,7 @@ int host_health(struct job *j, const struct place *p, struct err *e);
 /* One GET: the status, or -1 with a reason in e.  http.c */
 int http_get(const char *url, int64_t timeout_ms, struct err *e);
 
-/* --- stage.c ---------------------------------------------------------------
- */
+/* --- stage.c ----------------------------------------------------- */
 
 /* What is to run: one commit's files and its configuration. */
 struct job {
@@ -145,8 +141,7 @@ const char *host_owner(const Model__ApplicationGitPath *g, struct arena *a);
 int host_want(struct tree *t, const struct conf_host_app *c, const char *dir,
     const char *config_filename, struct arena *a, struct err *e);
 
-/* --- view.c: what a target has, against what it should have ----------------
- */
+/* --- view.c: what a target has, against what it should have ------ */
 
 struct view {
 	struct place p;
@@ -174,8 +169,7 @@ struct map *view_hidden(const char *dir, const char *config_filename);
 /* Totals by enum change, over all views. */
 void view_count(const struct view *v, size_t n, size_t count[3]);
 
-/* --- live.c, preview.c, render.c -------------------------------------------
- */
+/* --- live.c, preview.c, render.c --------------------------------- */
 
 int host_live(struct run *r, struct err *e);
 int host_preview(struct run *r, struct err *e);

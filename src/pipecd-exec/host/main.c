@@ -73,6 +73,8 @@
  */
 #include "host.h"
 
+#include <sys/stat.h>
+
 static const struct stage_def stages[] = {
 	{ "HOST_SYNC", "Bring the commit to all deploy targets", false, true },
 	{ "HOST_CANARY_ROLLOUT", "Bring the commit to the first targets", false,
@@ -101,5 +103,7 @@ main(int argc, char *argv[])
 		.preview = host_preview,
 	};
 
+	/* A server of another user reads what is placed. */
+	(void)umask(022);
 	return platform_main(argc, argv, &host);
 }

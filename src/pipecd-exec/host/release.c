@@ -135,6 +135,16 @@ place_look(struct place *p, const struct conf_target *t, const char *app,
 	return look_current(p, a, e);
 }
 
+/* The last directory is tried first: most often just that one is missing. */
+static int
+make_dir(const char *path, mode_t mode, struct err *e)
+{
+	if (mkdir(path, mode) == 0 || errno == EEXIST)
+		return 0;
+	return errno == ENOENT ? dir_make(path, 0755, e)
+			       : err_sys(e, "mkdir %s", path);
+}
+
 /* Remove what ends in .tmp: nobody but a killed stage left it. */
 static int
 clear_tmp(const char *dir, struct err *e)
@@ -184,13 +194,10 @@ place_open(struct place *p, const struct conf_target *t, const char *app,
 
 	if (place_init(p, t, app, a, e) == -1)
 		return -1;
-	path = arena_printf(a, "%s/.pipecd/made", p->dir);
-	if (access(path, F_OK) == -1 &&
-	    (dir_make(arena_printf(a, "%s/%s", p->dir, releases), 0755, e) ==
-		    -1 ||
-		dir_make(arena_printf(a, "%s/.pipecd", p->dir), 0700, e) ==
-		    -1 ||
-		dir_make(path, 0700, e) == -1))
+	if (make_dir(p->dir, 0755, e) == -1 ||
+	    make_dir(arena_printf(a, "%s/%s", p->dir, releases), 0755, e) ==
+		-1 ||
+	    make_dir(arena_printf(a, "%s/.pipecd", p->dir), 0700, e) == -1)
 		return -1;
 	if (own(p, owner, a, e) == -1)
 		return -1;
@@ -290,10 +297,13 @@ place_save_made(const struct place *p, const char *release,
 		    map_put(seen, top, seen) == NULL)
 			buf_printf(&b, "%s\n", top);
 	}
+	if (b.len > 0 &&
+	    make_dir(arena_printf(a, "%s/.pipecd/made", p->dir), 0700, e) == -1)
+		goto out;
 	if (b.len > 0)
 		rv = file_write(path, b.p, b.len, 0600, false, e);
 	else
-		rv = unlink(path) == -1 && errno != ENOENT
+		rv = unlink(path) == -1 && errno != ENOENT && errno != ENOTDIR
 			 ? err_sys(e, "%s", path)
 			 : 0;
 out:
@@ -302,8 +312,7 @@ out:
 	return rv;
 }
 
-/* --- laying out ------------------------------------------------------------
- */
+/* --- laying out -------------------------------------------------- */
 
 static int
 copy_file(const struct file *f, int from, int to, bool sync, struct err *e)
@@ -563,8 +572,7 @@ release_switch(
 	return 0;
 }
 
-/* --- old releases ----------------------------------------------------------
- */
+/* --- old releases ------------------------------------------------ */
 
 struct old {
 	const char *name;

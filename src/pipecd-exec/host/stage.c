@@ -164,6 +164,12 @@ mark(const struct job *j, const struct place *p, const char *phase,
 	return place_set_state(p, &s, e);
 }
 
+static bool
+has_health(const struct job *j)
+{
+	return j->conf.health.http != NULL || j->conf.health.command != NULL;
+}
+
 /* Switch, activate, health: what is not done yet of it.  0, 1 or -1. */
 static int
 bring_up(struct job *j, struct place *p, const char *release, int done,
@@ -181,7 +187,8 @@ bring_up(struct job *j, struct place *p, const char *release, int done,
 		    release);
 		if ((rc = host_activate(j, p, e)) != 0)
 			return rc;
-		if (mark(j, p, "activated", release, e) == -1)
+		/* Nothing comes between this and "healthy" without a check. */
+		if (has_health(j) && mark(j, p, "activated", release, e) == -1)
 			return -1;
 	}
 	if ((rc = host_health(j, p, e)) != 0)

@@ -20,8 +20,7 @@ enum {
 	SHOW_LINES = 40, /* of one file */
 };
 
-/* --- hashes kept by size, times and inode ----------------------------------
- */
+/* --- hashes kept by size, times and inode ------------------------ */
 
 static struct map *
 cache_read(const struct place *p, struct arena *a)
@@ -106,8 +105,7 @@ hash_cached(const struct place *p, struct tree *t, const char *dir,
 	return rv;
 }
 
-/* --- looking ---------------------------------------------------------------
- */
+/* --- looking ----------------------------------------------------- */
 
 static void
 look_release(struct view *v, const struct tree *want, struct arena *a)
@@ -178,8 +176,7 @@ view_count(const struct view *v, size_t n, size_t count[3])
 			count[k] += v[i].d.count[k];
 }
 
-/* --- in words --------------------------------------------------------------
- */
+/* --- in words ---------------------------------------------------- */
 
 struct map *
 view_hidden(const char *dir, const char *config_filename)

@@ -35,8 +35,7 @@ void hcl_scan(struct hcl *h, const char *dir, struct arena *a);
 void hcl_scan_text(struct hcl *h, const char *s, size_t n, struct arena *a);
 void hcl_free(struct hcl *h);
 
-/* --- work.c ----------------------------------------------------------------
- */
+/* --- work.c ------------------------------------------------------ */
 
 struct work {
 	struct run *r;
@@ -69,8 +68,7 @@ bool work_has(const struct work *w, const char *name);
 int work_applied(struct work *w, struct err *e);
 int tool_find(struct work *w, struct err *e);
 
-/* --- tf.c: the commands -----------------------------------------------------
- */
+/* --- tf.c: the commands ------------------------------------------ */
 
 /* What a plan would do, from `show -json`. */
 struct changes {

@@ -17,8 +17,7 @@ enum {
 	STALE_S = 7 * 86400 /* work of a deployment that never came back */
 };
 
-/* --- the tool ---------------------------------------------------------------
- */
+/* --- the tool ---------------------------------------------------- */
 
 static const struct conf_tool *
 tool_conf(const struct conf_piped *c, const char *name)
@@ -124,8 +123,7 @@ tool_find(struct work *w, struct err *e)
 	    "config");
 }
 
-/* --- the directory -----------------------------------------------------------
- */
+/* --- the directory ----------------------------------------------- */
 
 bool
 work_has(const struct work *w, const char *name)
