@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
+
 /*
  * YAML 1.1 as PipeCD's reader knows it, which is not quite the specification:
  * y and n are booleans, 0o17 and 017 are fifteen, 1_000 is a thousand, dates
@@ -236,7 +238,7 @@ number(const char *s, size_t n, bool dot, char dst[64])
 	if (!float_shape(plain))
 		return false;
 	errno = 0;
-	v = strtod(plain, NULL);
+	v = strtod(plain, NULL) + 0.0; /* no -0 */
 	if (errno == ERANGE && (v > 1 || v < -1))
 		return false;
 	float_print(v, dst);
@@ -289,10 +291,24 @@ binary(
     struct node *out, struct nodes *ns, const char *s, size_t n, struct err *e)
 {
 	char *p = arena_alloc(ns->a, n + 4);
+	struct buf text = BUF_INIT;
 	ssize_t len = base64(p, s, n);
+	const char *end;
+	size_t skip;
 
 	if (len == -1)
 		return err_set(e, RC_PERM, "!!binary: this is not base64");
+	/* JSON has no bytes; what is no text becomes U+FFFD, as in PipeCD. */
+	for (end = p + len, s = p; s < end; s += skip) {
+		skip = utf8_len(s, end);
+		buf_add(
+		    &text, skip > 0 ? s : "\xef\xbf\xbd", skip > 0 ? skip : 3);
+		skip += skip == 0;
+	}
+	if ((size_t)len != text.len)
+		p = arena_strndup(ns->a, text.p, text.len);
+	len = (ssize_t)text.len;
+	buf_free(&text);
 	out->type = NODE_STRING;
 	out->text = p;
 	out->n = (size_t)len;

@@ -72,7 +72,7 @@ bad() {
 @test "yaml: tags decide, and a wrong one is an error" {
 	is '!!str 12' '"12"'; is '!!int 12' 12; is '!!float 1' 1; is '!!bool yes' true; is '!!null ~' null
 	is '!!int "12"' 12
-	is '!!binary aGVsbG8=' '"hello"'; is '!!binary "aGVs\\nbG8="' '"hello"'
+	is '!!binary aGVsbG8=' '"hello"'; is '!!binary aMk=' $'"h\xef\xbf\xbd"'; is '!!binary "aGVs\\nbG8="' '"hello"'
 	is '!!python/object:os.system ls' '"ls"'; is '!mine 12' '"12"'; is '!mine {a: 1}' '{"a":1}'
 	bad '!!int x' '1:1: !!int: "x" is not one'
 	bad '!!bool 3' '1:1: !!bool: "3" is not one'
