@@ -2,11 +2,10 @@
  * NAME
  *	pipecd-report - show what happens to deployments
  * SYNOPSIS
- *	pipecd-report [-v] [-f config] -t | -l | -c order id [stage] | -b dir
- * DESCRIPTION
- *	With -t, a filter: reads frames and writes them as text for people.  It
- *	ends with its input, and then sums up:
- *		3 deployments: 2 SUCCESS, 1 FAILURE
+ *	pipecd-report [-v] [-f config] -t | -l | -c order id [stage] | [-t] -b
+ *dir DESCRIPTION With -t, a filter: reads frames and writes them as text for
+ *people.  It ends with its input, and then sums up: 3 deployments: 2 SUCCESS, 1
+ *FAILURE
  *
  *	Everything that others wrote (names, commit messages, logs) is made
  *	harmless first: escape sequences, control characters, direction
@@ -28,8 +27,9 @@
  *	beginning of an id is enough where it is the only one.  A stage, by id
  *	or name, has it refused unless that is the stage in hand.
  * OPTIONS
- *	-b dir	the bus directory, as the agent's door to a control plane:
- *		refused, this build knows none yet
+ *	-b dir	the bus directory.  With -t, text of what the agent says there
+ *		until SIGTERM (`piped -t` starts it so); without, as the agent's
+ *		door to a control plane: refused, this build knows none yet
  *	-c order	approve, cancel, skip or sync
  *	-f config	the Piped configuration, for its stateDir; in -t
  *		only quoted, in hints
@@ -80,8 +80,8 @@
 #include "conf.h"
 #include "report.h"
 
-static const char synopsis[] =
-    "pipecd-report [-v] [-f config] -t | -l | -c order id [stage] | -b dir";
+static const char synopsis[] = "pipecd-report [-v] [-f config] -t | -l | -c "
+			       "order id [stage] | [-t] -b dir";
 
 struct options {
 	bool text, list;
@@ -121,13 +121,12 @@ options_parse(struct options *o, int argc, char *argv[])
 	}
 	o->args = argv + optind;
 	o->n_args = argc - optind;
-	if (o->text + o->list + (o->order != NULL) + (o->bus != NULL) != 1 ||
+	if ((o->text || o->bus != NULL) + o->list + (o->order != NULL) != 1 ||
 	    (o->order == NULL && o->n_args > 0))
 		usage(synopsis);
 }
 
-/* The daemon exists to talk to a control plane, and there is none to talk to.
- */
+/* Without -t the daemon is the way to a control plane, and there is none. */
 static int
 refuse_daemon(const struct conf_piped *c, struct err *e)
 {
@@ -152,7 +151,9 @@ main(int argc, char *argv[])
 
 	log_open("pipecd-report", LOG_INFO);
 	options_parse(&o, argc, argv);
-	if (o.text)
+	if (o.text && o.bus != NULL)
+		rv = report_daemon(o.bus, &e);
+	else if (o.text)
 		rv = report_text(STDIN_FILENO, o.config, &e);
 	else if (conf_piped_open(&conf, o.config, a, &e) == -1)
 		rv = -1;

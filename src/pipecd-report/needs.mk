@@ -1,1 +1,1 @@
-NEEDS.pipecd-report := libtext libjournal libconf libmsg
+NEEDS.pipecd-report := libtext libjournal libbus libconf libmsg

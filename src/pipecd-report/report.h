@@ -89,8 +89,17 @@ void live_draw(struct live *l);
 void live_say(struct live *l, enum say what, enum tone tone,
     const struct dep *d, const char *app, const char *text);
 
+/* A report on stdout: begin, turn after each wait, end with the sum. */
+void report_begin(struct report *r, const char *config);
+int report_flush(struct report *r, struct err *e);
+int report_timeout(const struct report *r); /* for poll */
+void report_turn(struct report *r);
+int report_end(struct report *r, int rv, struct err *e); /* rv, or -1 */
+
 /* -t: frames from `in` to text on stdout; 0 or -1. */
 int report_text(int in, const char *config, struct err *e);
+/* -t -b: frames from the bus, until SIGTERM; 0 or -1. */
+int report_daemon(const char *dir, struct err *e);
 
 /* -c: ask exec; RC_OK done, RC_NO refused, -1 with *e. */
 int report_command(

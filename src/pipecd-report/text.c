@@ -1,7 +1,5 @@
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -130,24 +128,6 @@ take_lines(struct report *r, struct input *in, struct err *e)
 	return rv;
 }
 
-static volatile sig_atomic_t resized;
-
-static void
-on_winch(int sig)
-{
-	(void)sig;
-	resized = 1;
-}
-
-static bool
-is_terminal(void)
-{
-	const char *term = getenv("TERM");
-
-	return isatty(STDOUT_FILENO) && term != NULL && *term != '\0' &&
-	       strcmp(term, "dumb") != 0;
-}
-
 static int
 report_loop(struct report *r, struct input *in, struct err *e)
 {
@@ -155,24 +135,18 @@ report_loop(struct report *r, struct input *in, struct err *e)
 	int n, rv;
 
 	while ((rv = take_lines(r, in, e)) == 0) {
-		if (r->live != NULL && resized) {
-			resized = 0;
-			live_resize(r->live);
-		}
 		n = poll(&pfd, 1, 0);
 		/* Say what there is before waiting for more. */
 		if (n == 0) {
-			if (fflush(r->out) == EOF)
-				return err_sys(e, "stdout");
-			n = poll(&pfd, 1,
-			    r->live != NULL ? live_timeout(r->live) : -1);
+			if (report_flush(r, e) == -1)
+				return -1;
+			n = poll(&pfd, 1, report_timeout(r));
 		}
 		if (n == -1 && errno != EINTR)
 			return err_sys(e, "poll");
 		if (n > 0 && input_read(in, e) == -1)
 			return -1;
-		if (r->live != NULL && live_timeout(r->live) == 0)
-			live_draw(r->live);
+		report_turn(r);
 	}
 	return rv == 2 ? 0 : -1;
 }
@@ -180,27 +154,12 @@ report_loop(struct report *r, struct input *in, struct err *e)
 int
 report_text(int fd, const char *config, struct err *e)
 {
-	struct sigaction sa = { .sa_handler = on_winch };
 	struct input in = { .fd = fd, .b = BUF_INIT };
-	struct buf sum = BUF_INIT;
 	struct report r;
 	int rv;
 
-	report_init(&r, stdout);
-	r.config = config;
-	if (is_terminal()) {
-		sigaction(SIGWINCH, &sa, NULL);
-		r.live = live_open(STDOUT_FILENO, &r);
-	}
-	rv = report_loop(&r, &in, e);
-	if (r.live != NULL)
-		live_close(r.live);
-	report_sum(&r, &sum);
-	printf("%s\n", sum.p);
-	if (fflush(stdout) == EOF && rv == 0)
-		rv = err_sys(e, "stdout");
-	buf_free(&sum);
+	report_begin(&r, config);
+	rv = report_end(&r, report_loop(&r, &in, e), e);
 	buf_free(&in.b);
-	report_clear(&r);
 	return rv;
 }

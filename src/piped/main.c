@@ -2,7 +2,7 @@
  * NAME
  *	piped - run the agent: start, confine, restart and stop its programs
  * SYNOPSIS
- *	piped [-nsv] [-f config] [-g seconds] [--json]
+ *	piped [-nstv] [-f config] [-g seconds] [--json]
  * DESCRIPTION
  *	Reads the Piped config once and starts pipecd-plan, pipecd-drift,
  *	pipecd-exec and pipecd-gitwatch, each with only those keys of the
@@ -10,8 +10,9 @@
  *	an order in which the first frames find their readers, and each says
  *	when it is ready.  Platforms, checkout and scripts are started when
  *	plan, drift or exec ask for them, with the credentials that those do
- *	not have.  pipecd-report is not started: there is no control plane to
- *	speak to in this build, and a config that names one is refused.
+ *	not have.  There is no control plane to speak to in this build: a
+ *	config that names one is refused, and pipecd-report is started only
+ *	with -t, to say on stdout what happens.
  *
  *	A program that ends is started again after 100 ms, doubled each time
  *	up to 30 s, and from 100 ms again when it ran for a minute.  One that
@@ -37,13 +38,14 @@
  *	-g seconds	how long exec may take to end, 30
  *	-n	check the config, print it as it is understood, and end
  *	-s	print the state of every program, and end
+ *	-t	text of what happens to deployments, on stdout
  *	-v	debug; the programs are started with it too
  *	--json	with -s: as one JSON object
  * INPUT
  *	None.
  * OUTPUT
- *	With -n the effective config, with -s the state.  The programs share
- *	its standard error.
+ *	With -n the effective config, with -s the state, with -t text as
+ *	pipecd-report(1) has it.  The programs share its standard error.
  * EXIT STATUS
  *	0	told to end, and all ended; -n: good; -s: all programs ready
  *	1	-n: the config is refused; -s: not all are ready
@@ -83,7 +85,7 @@
 
 #include "piped.h"
 
-#define SYNOPSIS "piped [-nsv] [-f config] [-g seconds] [--json]"
+#define SYNOPSIS "piped [-nstv] [-f config] [-g seconds] [--json]"
 
 enum mode {
 	MODE_RUN,
@@ -117,7 +119,7 @@ parse(struct piped *p, struct options *o, int argc, char *argv[])
 
 	p->path = "/etc/pipecd/piped.yaml";
 	p->grace_ms = GRACE_S * 1000;
-	while ((c = getopt_long(argc, argv, "f:g:nsv", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "f:g:nstv", longs, NULL)) != -1)
 		switch (c) {
 		case 'f':
 			p->path = optarg;
@@ -130,6 +132,9 @@ parse(struct piped *p, struct options *o, int argc, char *argv[])
 			break;
 		case 's':
 			o->mode = MODE_STATUS;
+			break;
+		case 't':
+			p->text = true;
 			break;
 		case 'v':
 			p->verbose = true;

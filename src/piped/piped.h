@@ -72,6 +72,7 @@ enum phase {
 struct piped {
 	const char *path; /* of the config */
 	bool verbose;
+	bool text; /* -t: report says on stdout what happens */
 	int64_t grace_ms;
 	struct arena *arena; /* of conf */
 	struct conf_piped conf;

@@ -60,7 +60,7 @@ procs_init(struct piped *p)
 		pr->slice = (struct buf)BUF_INIT;
 		pr->ready = pr->sock = -1;
 		pr->wanted = services[i].run == RUN_DAEMON ||
-			     p->conf.api_address != NULL;
+			     p->conf.api_address != NULL || p->text;
 	}
 }
 
@@ -112,7 +112,9 @@ void
 proc_start(struct piped *p, struct proc *pr)
 {
 	char bus[PATH_MAX];
-	const char *args[] = { "-b", bus, p->verbose ? "-v" : NULL, NULL };
+	bool text = p->text && pr->program.row->run == RUN_CONTROL;
+	const char *args[] = { "-b", bus, p->verbose ? "-v" : NULL, NULL,
+		NULL };
 	int ready[2] = { -1, -1 }, sock[2] = { -1, -1 };
 	struct start s = { .program = pr->program,
 		.args = args,
@@ -125,6 +127,10 @@ proc_start(struct piped *p, struct proc *pr)
 
 	pr->started_ms = now_ms();
 	pr->again = false;
+	if (text) {
+		args[p->verbose ? 3 : 2] = "-t";
+		s.out = STDOUT_FILENO;
+	}
 	if (snprintf(bus, sizeof(bus), "%s/run/bus", p->state_dir) >=
 	    (int)sizeof(bus)) {
 		err_set(&e, RC_PERM, "stateDir: path too long");
