@@ -2,8 +2,7 @@
  * NAME
  *	pipecd-plan - turn branch heads into planned deployments
  * SYNOPSIS
- *	pipecd-plan [-v] [-b dir] [-f config]
- *	pipecd-plan -n file ...
+ *	pipecd-plan [-v] [-b dir] [-f config] | -n file ...
  * DESCRIPTION
  *	Finds the applications of each configured repository (files named
  *	app.pipecd.yaml, *.pipecd.yaml or .pipe.yaml), decides which of them a
@@ -21,24 +20,25 @@
  *	spec.confirm in its configuration or a sync command says that this is
  *	meant.
  * OPTIONS
- *	-b dir	daemon: the directory of the bus
- *	-f config	Piped configuration; without it descriptor 3
- *	-n	check the named files of any kind, mistakes to stderr
- *	-v	log more
+ *	-b dir	Be a daemon on the bus in dir.
+ *	-f config
+ *		The Piped config.  Without it, the slice on descriptor 3.
+ *	-n file ...
+ *		Check configurations of any kind; mistakes go to stderr.
+ *	-v	Log what is only interesting to who looks for a mistake.
  * INPUT
- *	head, past, command, app_state
+ *	head, past, command, app_state on stdin or the bus; ok, err from
+ *	checkout; platform, vote from platforms.
  * OUTPUT
  *	deployment (PENDING, then PLANNED or FAILURE), app, app_invalid, held,
- *	command_done
+ *	command_done; what is for others passes through.
  * EXIT STATUS
- *	0	end of input, or every file is good
- *	1	-n: a file was refused
- *	100	usage, configuration, a line that is no frame
- *	111	the mirror is not there, the reader has gone
+ *	0 the input has ended (-n: every file is good); 1 -n: a file was
+ *	refused; 100 wrong usage, config, or a line that is no frame; 111 try
+ *	again: a mirror or commit is not there, the reader has gone.
  * FILES
- *	STATE/mirror/REPO.git	read
- *	STATE/journal/apps.ndjson	read
- *	STATE/commands.ndjson	read at the end of a pipe's input: chains
+ *	stateDir/mirror/REPO.git, stateDir/journal/apps.ndjson and, at the end
+ *	of a pipe's input, stateDir/commands.ndjson (chains); all read only.
  * PRIVILEGES
  *	Reads the state directory and its slice of the configuration.  No
  *	network, no secrets.  Has platforms (verbs describe and plan) and
@@ -60,9 +60,7 @@
 #include "plan.h"
 #include "sandbox.h"
 
-#define SYNOPSIS \
-	"pipecd-plan [-v] [-b dir] [-f config]\n" \
-	"       pipecd-plan -n file ..."
+#define SYNOPSIS "pipecd-plan [-v] [-b dir] [-f config] | -n file ..."
 
 int
 plan_tell(struct plan *p, const struct frame *f, struct err *e)

@@ -112,11 +112,11 @@ wait_for(struct plan *p, pid_t pid, int64_t until)
 {
 	struct pollfd pfd = { launcher_fd(p->launcher), POLLIN, 0 };
 	struct err e;
-	int status = -1, got;
+	int status = -1;
 	pid_t who;
 
 	for (;;) {
-		while ((got = launcher_next(p->launcher, &who, &status)) == 1) {
+		while (launcher_next(p->launcher, &who, &status) == 1) {
 			if (who == pid)
 				return status;
 		}
