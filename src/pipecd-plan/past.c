@@ -52,7 +52,7 @@ past_take(struct plan *p, const Frame__Past *f, struct err *e)
 	struct repo *r = repo_get(p, f->repo);
 	struct app *a;
 	struct past *h;
-	char was[GIT_ID];
+	char was[GIT_ID], triggered[GIT_ID];
 
 	if (r == NULL) {
 		log_debug(f->application_id, "past repo=%s is not configured",
@@ -62,6 +62,7 @@ past_take(struct plan *p, const Frame__Past *f, struct err *e)
 	a = app_get(p, r, f->path, f->config_filename);
 	h = &a->past;
 	memcpy(was, h->running, GIT_ID);
+	memcpy(triggered, h->triggered, GIT_ID);
 	commit_set(h->triggered, f->triggered_commit);
 	commit_set(h->running, f->running_commit);
 	free(h->running_file);
@@ -74,8 +75,11 @@ past_take(struct plan *p, const Frame__Past *f, struct err *e)
 	h->triggered_at = f->triggered_at;
 	if (a->name == NULL)
 		a->name = xstrdup(f->name);
-	/* Nothing triggered: exec lost what it had, so it starts anew. */
-	if (a->last[0] == '\0' ||
+	/*
+	 * The last line of apps.ndjson counts, unless we have looked further
+	 * since.  Nothing triggered: exec lost what it had, so it starts anew.
+	 */
+	if (a->last[0] == '\0' || strcmp(a->last, triggered) == 0 ||
 	    (h->triggered[0] == '\0' && h->deployment_id[0] == '\0'))
 		memcpy(a->last, h->triggered, GIT_ID);
 	/* That tree is remembered when its commit has vanished. */
