@@ -43,7 +43,6 @@ struct platform;
 struct proc;
 
 TAILQ_HEAD(jobs, job);
-TAILQ_HEAD(procs, proc);
 
 /* One application on one platform, being looked at. */
 struct job {
@@ -110,7 +109,7 @@ struct platform {
 
 /* A process that was started, and the jobs it has in hand. */
 struct proc {
-	TAILQ_ENTRY(proc) next;
+	struct proc *next;
 	enum verb verb;
 	struct platform *k; /* NULL: checkout */
 	pid_t pid;
@@ -132,10 +131,10 @@ struct drift {
 	struct launcher *launcher;
 	struct arena *work; /* of the frame in hand */
 	struct map *apps, *platforms;
-	struct procs procs;
-	struct jobs trees; /* jobs that wait for a checkout */
-	size_t n_trees;	   /* checkouts held or asked for */
-	size_t n_jobs;	   /* under way, over all applications */
+	struct proc *procs; /* new ones last */
+	struct jobs trees;  /* jobs that wait for a checkout */
+	size_t n_trees;	    /* checkouts held or asked for */
+	size_t n_jobs;	    /* under way, over all applications */
 	char *objects_dir, *work_dir;
 	int64_t due_ms;		  /* the earliest of all applications */
 	int64_t past_ms, hold_ms; /* the last change of a deployment; since */

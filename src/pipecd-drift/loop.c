@@ -103,7 +103,7 @@ drift_loop(struct drift *d, int signals, struct err *e)
 		wait = procs_tick(d);
 		procs_dispatch(d);
 		if (over && d->n_jobs == 0 && d->due_ms == INT64_MAX &&
-		    TAILQ_EMPTY(&d->procs))
+		    d->procs == NULL)
 			return 0;
 		if (!d->once && now_ms() >= sweep_ms) {
 			if (objects_sweep(d, e) == -1)

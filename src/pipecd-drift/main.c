@@ -74,7 +74,6 @@ drift_open(struct drift *d, const char *bus, struct err *e)
 
 	d->apps = map_new();
 	d->platforms = map_new();
-	TAILQ_INIT(&d->procs);
 	TAILQ_INIT(&d->trees);
 	d->due_ms = INT64_MAX;
 	d->once = bus == NULL;

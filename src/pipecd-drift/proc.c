@@ -50,7 +50,7 @@ pipe_ours(int *ours, int *theirs, bool we_write, struct err *e)
 static struct proc *
 proc_start(struct drift *d, enum verb verb, struct platform *k, struct err *e)
 {
-	struct proc *p = xcalloc(1, sizeof(*p));
+	struct proc *p = xcalloc(1, sizeof(*p)), **at;
 	struct launch l = { .program = k != NULL ? k->name : "checkout",
 		.verb = verbs[verb],
 		.in = -1,
@@ -73,7 +73,9 @@ proc_start(struct drift *d, enum verb verb, struct platform *k, struct err *e)
 	p->heard_ms = now_ms();
 	if (verb == VERB_DESCRIBE)
 		close_fd(&p->in);
-	TAILQ_INSERT_TAIL(&d->procs, p, next);
+	for (at = &d->procs; *at != NULL; at = &(*at)->next)
+		;
+	*at = p;
 	if (k != NULL)
 		k->n_procs[verb]++;
 	return p;
@@ -131,8 +133,7 @@ proc_for(struct drift *d, enum verb verb, struct platform *k, size_t window,
 	struct proc *p;
 	int n = 0;
 
-	TAILQ_FOREACH(p, &d->procs, next)
-	{
+	for (p = d->procs; p != NULL; p = p->next) {
 		if (p->verb != verb || p->k != k)
 			continue;
 		n++;
@@ -222,8 +223,7 @@ procs_dispatch(struct drift *d)
 	dispatch(d, VERB_CHECKOUT, NULL, &d->trees, TREES_MAX, 1);
 	for (i = 0; map_next(d->platforms, &i, &name, &v);)
 		dispatch_platform(d, v);
-	TAILQ_FOREACH(p, &d->procs, next)
-	{
+	for (p = d->procs; p != NULL; p = p->next) {
 		if (!p->closing && !proc_needed(d, p))
 			proc_close(p);
 	}
@@ -239,9 +239,9 @@ tree_release(struct drift *d, struct job *j)
 		return;
 	d->n_trees--;
 	m.dir = j->dir;
-	TAILQ_FOREACH(p, &d->procs, next)
-	if (p->verb == VERB_CHECKOUT && !p->exited && p->in != -1)
-		frame_write(&p->send, FRAME_OF(checkout_done, &m));
+	for (p = d->procs; p != NULL; p = p->next)
+		if (p->verb == VERB_CHECKOUT && !p->exited && p->in != -1)
+			frame_write(&p->send, FRAME_OF(checkout_done, &m));
 	free(j->root);
 	free(j->dir);
 	j->root = j->dir = NULL;
@@ -274,8 +274,7 @@ job_of(struct proc *p, const struct frame *f)
 		app = f->u.live->application_id;
 	else if (f->kind == FRAME_object)
 		app = f->u.object->application_id;
-	TAILQ_FOREACH(j, &p->jobs, next)
-	{
+	TAILQ_FOREACH (j, &p->jobs, next) {
 		/* A platform speaks only about what it was asked about. */
 		if (app != NULL && strcmp(app, j->app->id) != 0)
 			continue;
@@ -391,8 +390,7 @@ procs_poll(struct drift *d, struct pollfd *pfd, size_t max)
 	struct proc *p;
 	size_t n = 0;
 
-	TAILQ_FOREACH(p, &d->procs, next)
-	{
+	for (p = d->procs; p != NULL; p = p->next) {
 		if (n + PROC_POLL > max)
 			break;
 		pfd[n++] = (struct pollfd){ .fd = p->out, .events = POLLIN };
@@ -410,8 +408,7 @@ procs_io(struct drift *d, const struct pollfd *pfd, size_t n)
 	struct proc *p;
 	size_t i = 0;
 
-	TAILQ_FOREACH(p, &d->procs, next)
-	{
+	for (p = d->procs; p != NULL; p = p->next) {
 		if (i + PROC_POLL > n)
 			break;
 		/* New ones come behind those that were polled. */
@@ -462,7 +459,7 @@ jobs_over(struct drift *d, struct proc *p, const char *how)
 	char name[80];
 
 	/* It has no such verb: then its live looks at the source itself. */
-	if (no_verb)
+	if (no_verb && p->k != NULL)
 		p->k->source = true;
 	while ((j = TAILQ_FIRST(&p->jobs)) != NULL) {
 		TAILQ_REMOVE(&p->jobs, j, next);
@@ -481,6 +478,22 @@ jobs_over(struct drift *d, struct proc *p, const char *how)
 	}
 }
 
+/* Take it from the list and forget it. */
+static void
+proc_free(struct drift *d, struct proc *p)
+{
+	struct proc **at;
+
+	for (at = &d->procs; *at != p; at = &(*at)->next)
+		;
+	*at = p->next;
+	close_fd(&p->in);
+	close_fd(&p->out);
+	buf_free(&p->send);
+	buf_free(&p->recv);
+	free(p);
+}
+
 static void
 proc_over(struct drift *d, struct proc *p)
 {
@@ -495,38 +508,43 @@ proc_over(struct drift *d, struct proc *p)
 		proc_read(d, p);
 	}
 	close_fd(&p->in);
-	close_fd(&p->out);
-	TAILQ_REMOVE(&d->procs, p, next);
 	if (p->k != NULL)
 		p->k->n_procs[p->verb]--;
 	if (p->why[0] != '\0')
 		(void)snprintf(how, sizeof(how), "%s", p->why);
 	else
 		(void)child_status(p->status, how);
-	if (p->verb == VERB_DESCRIBE)
+	if (p->k != NULL && p->verb == VERB_DESCRIBE)
 		describe_over(d, p->k, how);
 	else
 		jobs_over(d, p, how);
-	buf_free(&p->send);
-	buf_free(&p->recv);
-	free(p);
+	proc_free(d, p);
+}
+
+/* Which of them have ended. */
+static void
+procs_mark(struct drift *d)
+{
+	struct proc *p;
+	pid_t pid;
+	int status;
+
+	while (launcher_next(d->launcher, &pid, &status) == 1)
+		for (p = d->procs; p != NULL; p = p->next)
+			if (p->pid == pid) {
+				p->exited = true;
+				p->status = status;
+			}
 }
 
 static void
 procs_reap(struct drift *d)
 {
 	struct proc *p, *q;
-	pid_t pid;
-	int status;
 
-	while (launcher_next(d->launcher, &pid, &status) == 1)
-		TAILQ_FOREACH(p, &d->procs, next)
-	if (p->pid == pid) {
-		p->exited = true;
-		p->status = status;
-	}
-	for (p = TAILQ_FIRST(&d->procs); p != NULL; p = q) {
-		q = TAILQ_NEXT(p, next);
+	procs_mark(d);
+	for (p = d->procs; p != NULL; p = q) {
+		q = p->next;
 		if (p->exited)
 			proc_over(d, p);
 	}
@@ -543,9 +561,9 @@ all_heard(const struct proc *p)
 
 	if (p->verb != VERB_LIVE || p->n_jobs == 0 || p->closing)
 		return false;
-	TAILQ_FOREACH(j, &p->jobs, next)
-	if (!j->heard)
-		return false;
+	TAILQ_FOREACH (j, &p->jobs, next)
+		if (!j->heard)
+			return false;
 	return true;
 }
 
@@ -578,8 +596,7 @@ procs_tick(struct drift *d)
 	char why[64];
 
 	procs_reap(d);
-	TAILQ_FOREACH(p, &d->procs, next)
-	{
+	for (p = d->procs; p != NULL; p = p->next) {
 		if ((at = proc_deadline(d, p)) <= now && all_heard(p)) {
 			proc_close(p);
 			at = proc_deadline(d, p);
@@ -602,38 +619,20 @@ procs_stop(struct drift *d)
 	int64_t until = now_ms() + 2 * KILL_MS;
 	struct pollfd pfd = { .fd = launcher_fd(d->launcher),
 		.events = POLLIN };
-	struct proc *p;
-	struct job *j;
-	pid_t pid;
-	int status;
+	struct proc *p, *q;
 
-	TAILQ_FOREACH(p, &d->procs, next)
-	proc_kill(d, p, "we are stopping");
-	while (!TAILQ_EMPTY(&d->procs)) {
-		if (now_ms() > until - KILL_MS)
-			TAILQ_FOREACH(p, &d->procs, next)
+	for (p = d->procs; p != NULL; p = p->next)
 		proc_kill(d, p, "we are stopping");
-		if (now_ms() > until)
-			break;
+	while (d->procs != NULL && now_ms() < until) {
+		if (now_ms() > until - KILL_MS)
+			for (p = d->procs; p != NULL; p = p->next)
+				proc_kill(d, p, "we are stopping");
 		(void)poll(&pfd, 1, 100);
-		while (launcher_next(d->launcher, &pid, &status) == 1)
-			TAILQ_FOREACH(p, &d->procs, next)
-		if (p->pid == pid)
-			p->exited = true;
-		for (p = TAILQ_FIRST(&d->procs); p != NULL;) {
-			struct proc *q = TAILQ_NEXT(p, next);
-
-			if (p->exited) {
-				TAILQ_REMOVE(&d->procs, p, next);
-				while ((j = TAILQ_FIRST(&p->jobs)) != NULL)
-					TAILQ_REMOVE(&p->jobs, j, next);
-				close_fd(&p->in);
-				close_fd(&p->out);
-				buf_free(&p->send);
-				buf_free(&p->recv);
-				free(p);
-			}
-			p = q;
+		procs_mark(d);
+		for (p = d->procs; p != NULL; p = q) {
+			q = p->next;
+			if (p->exited)
+				proc_free(d, p);
 		}
 	}
 }

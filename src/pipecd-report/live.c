@@ -154,7 +154,7 @@ live_say(struct live *l, enum say what, enum tone tone, const struct dep *d,
 		    nl != NULL ? (size_t)(nl - text) : strlen(text));
 		app = NULL;
 	}
-	if (what != SAY_END ||
+	if (what != SAY_END || d == NULL ||
 	    d->status != MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_FAILURE)
 		return;
 	for (i = 0; i < d->n_tail; i++)

@@ -4,7 +4,7 @@ load ../lib/common
 
 setup() {
 	state=$BATS_TEST_TMPDIR/state
-	mkdir -p -m 700 "$state/run" "$state/journal"
+	mkdir -p "$state/run" "$state/journal"
 	conf=$BATS_TEST_TMPDIR/piped.yaml
 	cat >"$conf" <<-E
 	apiVersion: pipecd.dev/v1beta1
