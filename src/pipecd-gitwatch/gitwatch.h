@@ -10,6 +10,7 @@
 
 enum {
 	WORKERS_MAX = 16,	   /* fetches at the same time */
+	WORKER_MIB = 8192,	   /* address space of one: packs are mapped */
 	STALL_S = 60,		   /* a fetch that brings nothing for so long */
 	FETCH_MAX_MS = 60 * 60000, /* and the longest one at all */
 	BACKOFF_MAX_MS = 15 * 60000,
@@ -33,6 +34,7 @@ struct repo {
 	    *branch;	   /* as configured; branch may be NULL */
 	const char *shown; /* the remote without userinfo */
 	const char *path;  /* of a remote on this machine, NULL */
+	struct stat found; /* what path was at the start; 0: nothing */
 	const char *mirror;
 
 	char at[256];	   /* the branch that head is of */

@@ -95,6 +95,8 @@ gitwatch_open(struct gitwatch *g, struct err *e)
 		r->mirror = arena_printf(
 		    g->a, "%s/mirror/%s.git", g->conf.state_dir, c->id);
 		r->due = true;
+		if (r->path != NULL && stat(r->path, &r->found) == -1)
+			memset(&r->found, 0, sizeof(r->found));
 		remember(r);
 	}
 	g->inotify = g->once ? -1 : inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -195,22 +197,35 @@ result(struct gitwatch *g, struct repo *r, int rv, const char *branch,
 	return tell(g, r, forced, e);
 }
 
+static bool
+same(const char *path, const struct stat *was)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && st.st_ino == was->st_ino &&
+	       st.st_dev == was->st_dev;
+}
+
 /*
- * A state directory that was deleted is made anew by who starts us; the sandbox
- * lets us into the old one only.
+ * The sandbox lets us into what was there when we started: a state directory
+ * or a repository that was made anew since wants us to be started anew.
  */
 static int
-still_there(const struct gitwatch *g, struct err *e)
+still_there(const struct gitwatch *g, const struct repo *r, struct err *e)
 {
 	char path[PATH_MAX];
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/mirror", g->conf.state_dir);
-	if (stat(path, &st) == 0 && st.st_ino == g->mirrors.st_ino &&
-	    st.st_dev == g->mirrors.st_dev)
-		return 0;
-	return err_set(
-	    e, RC_TEMP, "%s: has been replaced: to be started anew", path);
+	if (!same(path, &g->mirrors))
+		return err_set(e, RC_TEMP,
+		    "%s: has been replaced: to be started anew", path);
+	if (r->path != NULL && stat(r->path, &st) == 0 &&
+	    !same(r->path, &r->found))
+		return err_set(e, RC_TEMP,
+		    "repo %s: %s: has been made anew: to be started anew",
+		    r->id, r->path);
+	return 0;
 }
 
 static int
@@ -221,7 +236,7 @@ look(struct gitwatch *g, struct repo *r, struct err *e)
 	struct err why;
 	int rv = 2;
 
-	if (still_there(g, e) == -1)
+	if (still_there(g, r, e) == -1)
 		return -1;
 	if (r->path != NULL) {
 		/* First the watch: what comes while we look is seen then. */
