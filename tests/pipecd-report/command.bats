@@ -30,7 +30,7 @@ fake_exec() {
 	c.sendall(sys.argv[2].encode())
 	E
 	exec_pid=$!
-	until_true 5 test -S "$state/run/exec.sock"
+	until_true 20 test -S "$state/run/exec.sock"
 }
 asked() { jq -c "$1" "$BATS_TEST_TMPDIR/asked"; }
 

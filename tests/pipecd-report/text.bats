@@ -61,7 +61,7 @@ golden() {	# NAME
 	pipecd-report -t <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 3>&- &
 	exec 5>"$BATS_TEST_TMPDIR/in"
 	head -n 3 "$BATS_TEST_DIRNAME/golden/three.in" >&5
-	until_true 5 grep -q 'site 3f9c2a7e PENDING' "$BATS_TEST_TMPDIR/out"
+	until_true 20 grep -q 'site 3f9c2a7e PENDING' "$BATS_TEST_TMPDIR/out"
 	exec 5>&-
 	wait $!
 }
