@@ -34,6 +34,9 @@ enum {
 	CHECK_MIN_MS = 60000,	      /* between two journaled checkpoints */
 	APPS_LAZY_MS = 1000,	      /* apps.ndjson is synced this late */
 	PAST_REPEAT_MS = 60000,
+	RESIDENT_IDLE_MS = 60000,
+	RESIDENT_AGAIN_MS = 1000,
+	RESIDENT_TRIES = 3, /* of a stage whose resident dies under it */
 	CHAIN_REPEAT_MS = 10000,
 	CHAIN_ORPHAN_MS = 24 * 3600 * 1000,
 	CLIENT_LINE = 65536,
@@ -69,8 +72,23 @@ struct app {
 	bool in_ready;
 };
 
+/* A platform that takes many stages, of one set of deploy targets. */
+struct resident {
+	struct resident *next;
+	char *program, *targets; /* owned */
+	pid_t pid;		 /* 0: not running */
+	int64_t started_at;
+	int in, out;
+	struct buf send, line;
+	int stages;	  /* that it has in hand */
+	int64_t idle_at;  /* ends it when it has none until then */
+	int64_t again_at; /* after a death: not before then */
+	bool bad;	  /* a bad line was said */
+};
+
 struct proc {
-	pid_t pid; /* 0: ended and waited for */
+	struct resident *resident; /* NULL: a process of its own */
+	pid_t pid;		   /* 0: ended and waited for */
 	int in, out, err;
 	struct buf send;
 	size_t sent;
@@ -191,11 +209,13 @@ struct exec {
 	int64_t disk_at; /* the disk failed: try again then */
 	bool disk_said;
 	struct checkout co;
+	struct resident *residents;
 	struct client client[CLIENTS_MAX];
 	int client_serial;
 	int64_t sweep_at;  /* retention */
 	int64_t past_at;   /* say every past again: it may have been lost */
 	int failed, ended; /* deployments of this run */
+	int input_exit;	   /* what was wrong with a filter's input */
 	char boot[40];
 };
 
@@ -278,6 +298,23 @@ void proc_exited(struct exec *x, struct deployment *d, int status);
 void proc_timer(struct exec *x, struct deployment *d);
 void proc_stop(struct exec *x, struct deployment *d, enum why why);
 void proc_free(struct proc *p);
+
+/* One frame of a stage, as it came. */
+void stage_frame(struct exec *x, struct deployment *d, const struct frame *f,
+    const char *line, size_t len);
+/* It is over, one way or another: record how. */
+void proc_result(struct exec *x, struct deployment *d);
+int pipe_new(int *ours, int *theirs, bool we_write, struct err *e);
+
+/* resident.c */
+void resident_begin(struct exec *x, struct deployment *d);
+void resident_cancel(struct exec *x, struct deployment *d);
+void resident_write(struct resident *r);
+void resident_read(struct exec *x, struct resident *r);
+struct resident *resident_of(const struct exec *x, pid_t pid);
+void resident_exited(struct exec *x, struct resident *r, int status);
+void residents_tick(struct exec *x);
+void residents_close(struct exec *x);
 
 /* lock.c */
 /* The lock of an application: a descriptor, -1 busy, -2 with *e. */

@@ -271,6 +271,7 @@ static int
 poll_ms(const struct exec *x, bool more)
 {
 	int64_t at = 0, left, bus = bus_timeout(x->bus);
+	const struct resident *r;
 	size_t i;
 
 	if (more)
@@ -282,6 +283,9 @@ poll_ms(const struct exec *x, bool more)
 	soonest(&at, x->sweep_at);
 	soonest(&at, x->past_at);
 	soonest(&at, x->stop_at);
+	for (r = x->residents; r != NULL; r = r->next)
+		if (r->in != -1 && r->stages == 0)
+			soonest(&at, r->idle_at);
 	if (x->co.pid != 0)
 		soonest(&at, x->co.idle_at);
 	soonest(&at, x->co.retry_at);
@@ -334,6 +338,31 @@ poll_fill(struct exec *x, struct pollfd *p)
 	return n;
 }
 
+static size_t
+poll_residents(const struct exec *x, struct pollfd *p, size_t n)
+{
+	const struct resident *r;
+
+	for (r = x->residents; r != NULL; r = r->next) {
+		slot_set(&p[n++], r->send.len > 0 ? r->in : -1, POLLOUT);
+		slot_set(&p[n++], x->disk_at != 0 ? -1 : r->out, POLLIN);
+	}
+	return n;
+}
+
+static void
+residents_io(struct exec *x, const struct pollfd *p)
+{
+	struct resident *r;
+
+	for (r = x->residents; r != NULL; r = r->next, p += 2) {
+		if (p[0].fd != -1 && p[0].revents != 0)
+			resident_write(r);
+		if (p[1].fd != -1 && p[1].revents != 0)
+			resident_read(x, r);
+	}
+}
+
 static bool
 bus_read(struct exec *x)
 {
@@ -356,12 +385,14 @@ bus_read(struct exec *x)
 				    "%s: what came before is run "
 				    "to its end",
 				    e.text);
-				x->failed++;
+				x->input_exit = e.exit;
 			}
 			break;
 		}
-		if (rv == -1 || intake_frame(x, &f, line, len, &e) == -1)
+		if (rv == -1 || intake_frame(x, &f, line, len, &e) == -1) {
 			log_warn("-", "frame left out: %s", e.text);
+			x->failed += !x->daemon;
+		}
 	}
 	arena_free(a);
 	return i == BURST;
@@ -383,12 +414,15 @@ static void
 children(struct exec *x)
 {
 	struct deployment *d;
+	struct resident *r;
 	pid_t pid;
 	int status;
 
 	while (launcher_next(x->launcher, &pid, &status) == 1) {
 		if (pid == x->co.pid)
 			checkout_exited(x, status);
+		else if ((r = resident_of(x, pid)) != NULL)
+			resident_exited(x, r, status);
 		else if ((d = by_pid(x, pid)) != NULL)
 			proc_exited(x, d, status);
 	}
@@ -430,6 +464,7 @@ timers(struct exec *x)
 			chain_step(x, d);
 	}
 	checkout_tick(x);
+	residents_tick(x);
 	bus_tick(x->bus);
 	if (x->sweep_at != 0 && now >= x->sweep_at)
 		retention(x);
@@ -467,16 +502,16 @@ stop_begin(struct exec *x)
 
 	if (x->stop)
 		return;
-	log_info("-", "stop: running stages are asked to end, and resumed by "
-		      "the next exec");
 	x->stop = true;
 	x->stop_at = now_ms() + STOP_GRACE_MS;
 	for (i = 0; i < x->n_active; i++) {
 		struct deployment *d = x->active[i];
 
-		if (d->proc != NULL)
+		if (d->proc != NULL) {
+			log_info(d->id, "stop: the stage is asked to end, and "
+					"resumed by the next exec");
 			proc_stop(x, d, WHY_STOP);
-		else if (d->phase == PH_TIMER || d->phase == PH_APPROVAL)
+		} else if (d->phase == PH_TIMER || d->phase == PH_APPROVAL)
 			stage_process_record(x, d, 0, 0);
 	}
 }
@@ -525,7 +560,8 @@ exec_loop(struct exec *x, int signals, struct err *e)
 {
 	struct pollfd *p = NULL;
 	struct deployment **order = NULL;
-	size_t n, cap = 0, i, k;
+	size_t n, cap = 0, i, k, procs;
+	const struct resident *r;
 	bool more = false;
 	int sig, rv = -1;
 
@@ -539,12 +575,15 @@ exec_loop(struct exec *x, int signals, struct err *e)
 			more = true;
 		if ((x->stop && stopping(x)) || (!more && idle(x)))
 			break;
-		if (cap < PFD_PROC + 3 * x->n_active) {
-			cap = PFD_PROC + 3 * x->n_active * 2;
+		for (k = 0, r = x->residents; r != NULL; r = r->next)
+			k += 2;
+		if (cap < PFD_PROC + 3 * x->n_active + k) {
+			cap = PFD_PROC + 3 * x->n_active * 2 + k;
 			p = xrealloc(p, cap * sizeof(*p));
 			order = xrealloc(order, cap * sizeof(*order));
 		}
-		n = poll_fill(x, p);
+		procs = poll_fill(x, p);
+		n = poll_residents(x, p, procs);
 		slot_set(&p[PFD_SIGNAL], signals, POLLIN);
 		for (i = k = 0; i < x->n_active; i++)
 			if (x->active[i]->proc != NULL)
@@ -558,7 +597,8 @@ exec_loop(struct exec *x, int signals, struct err *e)
 		       (sig = signals_next(signals)) != 0)
 			if (sig != SIGCHLD)
 				stop_begin(x);
-		procs_io(x, p, n, order);
+		procs_io(x, p, procs, order);
+		residents_io(x, p + procs);
 		if (p[PFD_CO_OUT].revents != 0)
 			checkout_read(x);
 		if (p[PFD_CO_IN].revents != 0)

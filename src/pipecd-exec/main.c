@@ -25,6 +25,10 @@
  *	plan.  In a shell pipe nobody is there to take them: they are kept in
  *	commands.ndjson, and the same pipe run again goes on with the chain.
  *
+ *	A platform whose describe says `resident` gets one process per set of
+ *	deploy targets, which takes many stages; a stage whose resident dies
+ *	begins again in the next one, four times at most.
+ *
  *	A cancel asks the stage to end with SIGTERM and kills it after two
  *	minutes, or at a second cancel; a deadline kills after five seconds.
  *	A rollback cannot be cancelled.  Only WAIT_APPROVAL is approved, by
@@ -49,8 +53,9 @@
  *	through.
  * EXIT STATUS
  *	0 every deployment of this run ended as SUCCESS (-r: that one did; -V:
- *	all are whole); 1 one did not; 100 wrong usage or config; 111 try
- *	again: another exec works on this state directory.
+ *	all are whole); 1 one did not; 100 wrong usage, config or input; 111
+ *	try again: another exec works on this state directory, or the input
+ *	was cut off.  What came before bad input is run to its end.
  * FILES
  *	stateDir/journal/DEPLOYMENT.ndjson, read-only once it is finished and
  *	removed after spec.journalRetention; stateDir/journal/apps.ndjson;
@@ -148,6 +153,7 @@ state_close(struct exec *x)
 		if (x->client[c].fd != -1)
 			client_close(&x->client[c]);
 	checkout_close(x);
+	residents_close(x);
 	if (x->bus != NULL)
 		bus_close(x->bus);
 	if (x->launcher != NULL)
@@ -243,5 +249,7 @@ main(int argc, char *argv[])
 	if (x.failed > 0)
 		log_info("-", "end deployments=%d not_success=%d", x.ended,
 		    x.failed);
+	if (x.input_exit != 0)
+		return x.input_exit;
 	return x.failed > 0 ? RC_NO : RC_OK;
 }

@@ -651,9 +651,10 @@ step(struct exec *x, struct deployment *d)
 			next(x, d);
 			break;
 		case PH_CHECKOUT:
-			if ((rv = checkout_need(x, d, &e)) == 1)
+			if ((rv = checkout_need(x, d, &e)) == 1) {
 				d->phase = PH_LOCK;
-			else if (rv == -1)
+				d->wake_at = 0;
+			} else if (rv == -1)
 				stage_end(x, d, S_(FAILURE), d->rolling_back,
 				    "checkout: %s", e.text);
 			else

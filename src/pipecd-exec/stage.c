@@ -26,6 +26,8 @@ proc_free(struct proc *p)
 		close(p->out);
 	if (p->err != -1)
 		close(p->err);
+	if (p->resident != NULL)
+		p->resident->stages--;
 	buf_free(&p->send);
 	buf_free(&p->line);
 	free(p->reason);
@@ -37,7 +39,7 @@ proc_free(struct proc *p)
  */
 
 /* A pipe whose one end is ours: close-on-exec, not blocking. */
-static int
+int
 pipe_new(int *ours, int *theirs, bool we_write, struct err *e)
 {
 	int p[2];
@@ -103,6 +105,19 @@ lock_wait(struct exec *x, struct deployment *d)
 	buf_free(&who);
 }
 
+/* No process or descriptor left just now: that may pass. */
+static bool
+start_again(struct deployment *d, const struct err *e)
+{
+	if (d->lock_at == 0)
+		d->lock_at = now_ms() + LOCK_WAIT_MS;
+	if (e->exit != RC_TEMP || now_ms() >= d->lock_at)
+		return false;
+	log_warn(d->id, "stage not started, again in 1s: %s", e->text);
+	d->wake_at = now_ms() + 1000;
+	return true;
+}
+
 void
 proc_begin(struct exec *x, struct deployment *d)
 {
@@ -110,14 +125,21 @@ proc_begin(struct exec *x, struct deployment *d)
 	struct err e;
 	int lock;
 
+	if (now_ms() < d->wake_at)
+		return;
+	if (p->resident) {
+		resident_begin(x, d);
+		return;
+	}
 	if ((lock = lock_take(x, d->app->id, &e)) == -1) {
 		lock_wait(x, d);
 		return;
 	}
 	if (lock == -2 ||
 	    (d->proc = proc_start(x, p->program, lock, &e)) == NULL) {
-		stage_end(x, d, S_(FAILURE), d->rolling_back,
-		    "cannot start %s: %s", p->program, e.text);
+		if (!start_again(d, &e))
+			stage_end(x, d, S_(FAILURE), d->rolling_back,
+			    "cannot start %s: %s", p->program, e.text);
 		goto out;
 	}
 	stage_process_record(
@@ -193,10 +215,15 @@ proc_tell(struct exec *x, struct deployment *d)
 	s.config_filename = m->git_path->config_filename;
 	s.running_config_filename = m->running_config_filename;
 	s.attempt = d->s.stage[d->stage].attempt;
-	frame_write(&d->proc->send, &f);
+	frame_write(d->proc->resident != NULL ? &d->proc->resident->send
+					      : &d->proc->send,
+	    &f);
 	d->proc->told = true;
 	d->phase = PH_RUN;
-	proc_send(x, d);
+	if (d->proc->resident != NULL)
+		resident_write(d->proc->resident);
+	else
+		proc_send(x, d);
 	proc_wake(x, d);
 }
 
@@ -293,7 +320,7 @@ stage_said_done(struct exec *x, struct deployment *d, const Frame__StageDone *f)
 	proc_wake(x, d);
 }
 
-static void
+void
 stage_frame(struct exec *x, struct deployment *d, const struct frame *f,
     const char *line, size_t len)
 {
@@ -509,8 +536,8 @@ good(const struct proc *r)
 		   r->status == S_(EXITED));
 }
 
-static void
-result(struct exec *x, struct deployment *d)
+void
+proc_result(struct exec *x, struct deployment *d)
 {
 	struct proc *r = d->proc;
 	char *said = arena_strdup(x->turn, r->reason != NULL ? r->reason : "");
@@ -573,6 +600,19 @@ group_kill(struct exec *x, pid_t pid, int sig)
 		(void)kill(-pid, sig);
 }
 
+static void
+proc_signal(struct exec *x, struct deployment *d, int sig)
+{
+	const struct proc *r = d->proc;
+
+	if (r->resident == NULL)
+		group_kill(x, r->pid, sig);
+	else if (sig == SIGTERM)
+		resident_cancel(x, d);
+	else if (r->resident->pid != 0) /* all its stages begin again */
+		group_kill(x, r->resident->pid, sig);
+}
+
 void
 proc_exited(struct exec *x, struct deployment *d, int status)
 {
@@ -602,7 +642,7 @@ proc_exited(struct exec *x, struct deployment *d, int status)
 			break;
 		proc_errors(x, d);
 	}
-	result(x, d);
+	proc_result(x, d);
 }
 
 void
@@ -619,13 +659,13 @@ proc_stop(struct exec *x, struct deployment *d, enum why why)
 	};
 	struct proc *r = d->proc;
 
-	if (r == NULL || r->pid == 0)
+	if (r == NULL || (r->pid == 0 && r->resident == NULL))
 		return;
 	if (d->why == WHY_CANCEL && why == WHY_CANCEL) {
 		r->kill_at = now_ms(); /* asked twice: not gently any more */
 	} else if (d->why == WHY_NONE || why == WHY_STOP) {
 		d->why = d->why == WHY_NONE ? why : d->why;
-		group_kill(x, r->pid, SIGTERM);
+		proc_signal(x, d, SIGTERM);
 		if (r->kill_at == 0 || r->kill_at > now_ms() + grace[why])
 			r->kill_at = now_ms() + grace[why];
 	}
@@ -648,13 +688,14 @@ proc_timer(struct exec *x, struct deployment *d)
 			stage_say(x, d, "INFO",
 			    "The stage did not end after its result, and was "
 			    "killed.");
-		group_kill(x, r->pid, SIGKILL);
+		proc_signal(x, d, SIGKILL);
 		r->kill_at = now + TERM_GRACE_MS;
 	} else if (d->why == WHY_NONE && !r->done &&
 		   stage_left_ms(x, d, &why) <= 0)
 		proc_stop(x, d, why);
 	if (now >= d->check_at)
-		stage_process_record(
-		    x, d, r->pid, d->s.stage[d->stage].pid_started);
+		stage_process_record(x, d,
+		    r->resident != NULL ? r->resident->pid : r->pid,
+		    d->s.stage[d->stage].pid_started);
 	proc_wake(x, d);
 }

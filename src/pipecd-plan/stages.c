@@ -22,6 +22,7 @@ stage_push(struct work *w, const char *id, const char *name,
 	struct stage s;
 	size_t cap;
 	void *grown;
+	size_t i;
 
 	if (w->n_stages == w->cap_stages) {
 		cap = w->cap_stages == 0 ? 8 : w->cap_stages * 2;
@@ -53,6 +54,11 @@ stage_push(struct work *w, const char *id, const char *name,
 	frame__stage_plan__init(s.step);
 	s.step->id = s.model->id;
 	s.step->program = arena_strdup(w->arena, program);
+	for (i = 0; i < w->n_plugins; i++)
+		if (strcmp(w->plugins[i]->conf->name, program) == 0 &&
+		    w->plugins[i]->says != NULL &&
+		    w->plugins[i]->says->resident)
+			s.step->has_resident = s.step->resident = true;
 	w->stages[w->n_stages] = s.model;
 	w->steps[w->n_stages++] = s.step;
 	return s;

@@ -337,3 +337,40 @@ runs() {
 	[[ "$output" == *"newer build"* ]]
 	[ ! -e "$STATE/journal" ]
 }
+
+@test "bad input is named, what came before it is run to its end, and the exit says what it was" {
+	stage a HOST_SYNC '{"do":"ok"}'
+	{ deployment d-1 app; echo 'no frame'; deployment d-2 app2; } >"$T/in1"
+	runs 100
+	[ "$(status d-1)" = SUCCESS ]
+	[ "$(counted d-2 a)" = 0 ]
+	grep -q 'stdin:2:' "$T/err"
+	deployment d-3 app3 | head -c 100 >"$T/in1"
+	runs 111
+}
+
+@test "a PLANNED deployment without what it needs is left out, named, and exits 1" {
+	stages
+	stage a HOST_SYNC '{"do":"ok"}'
+	deployment d-1 app | jq -c 'del(.plan)' >"$T/in1"
+	deployment ../../x app >>"$T/in1"
+	deployment d-2 ../../x >>"$T/in1"
+	stage a HOST_SYNC '{"do":"ok"}'
+	deployment d-3 app >>"$T/in1"
+	runs 1
+	grep -q 'deployment d-1: PLANNED without a plan' "$T/err"
+	grep -q 'deployment id "../../x" cannot be a file name' "$T/err"
+	grep -q 'application_id "../../x" cannot be a file name' "$T/err"
+	grep -q 'two stages have the id a' "$T/err"
+	[ "$(find "$BATS_TEST_TMPDIR" -name 'x*' | wc -l)" = 0 ]
+}
+
+@test "no process to be had just now is waited for, not a failure" {
+	stage a HOST_SYNC '{"do":"ok"}'
+	deployment d-1 app >"$T/in1"
+	strace -qq -o /dev/null true 2>/dev/null || skip "strace may not trace here"
+	ASAN_OPTIONS=detect_leaks=0 strace -qq -o /dev/null -e trace=vfork -e inject=vfork:error=EAGAIN:when=2..3 \
+		"$EXEC" -f "$CONF" <"$T/in1" >"$T/out" 2>"$T/err" 3>&-
+	[ "$(status d-1)" = SUCCESS ]
+	grep -q "again in 1s" "$T/err"
+}
