@@ -94,6 +94,7 @@ ask(struct launcher *l, const Super__Request *q, const int *fds, size_t n,
 	int64_t end = now_ms() + ASK_MS, left;
 	int rv;
 
+	*r = NULL;
 	arena_reset(l->arena);
 	while (super_send(l->sock, &q->base, fds, n) == -1) {
 		struct pollfd out = { .fd = l->sock, .events = POLLOUT };
@@ -113,6 +114,7 @@ ask(struct launcher *l, const Super__Request *q, const int *fds, size_t n,
 	}
 	if (rv == -1)
 		return -1;
+	must(*r != NULL);
 	if ((*r)->failure != NULL)
 		return err_set(e,
 		    (*r)->failure->exit == RC_TEMP ? RC_TEMP : RC_PERM, "%s",
