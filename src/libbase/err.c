@@ -33,7 +33,7 @@ err_sys(struct err *e, const char *fmt, ...)
 	e->exit = no == ENOSPC || no == EAGAIN || no == EINTR || no == EDQUOT ||
 			  no == ENFILE || no == EMFILE || no == EIO ||
 			  no == EBUSY || no == EROFS || no == ECONNREFUSED ||
-			  no == ETIMEDOUT
+			  no == ETIMEDOUT || no == EPIPE || no == ECONNRESET
 		      ? RC_TEMP
 		      : RC_PERM;
 	va_start(ap, fmt);

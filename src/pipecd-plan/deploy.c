@@ -361,8 +361,17 @@ deploy_plan(struct work *w, struct err *e)
 		    "deployment planned app=%s commit=%.7s stages=%zu: %s",
 		    w->model.application_name, t->commit, w->n_stages,
 		    w->model.summary);
-	return work_say(w, MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_PLANNED,
-	    "planned", true, e);
+	if (work_say(w, MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_PLANNED, "planned",
+		true, &why) == 0)
+		return PLAN_SAID;
+	if (w->p->broken) {
+		*e = why;
+		return -1;
+	}
+	/* Its configuration is too large to be told. */
+	w->model.n_stages = w->model.n_deploy_targets_by_plugin = 0;
+	return work_say(w, MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_FAILURE,
+	    why.text, false, e);
 }
 
 static void

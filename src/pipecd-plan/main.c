@@ -69,6 +69,11 @@ plan_tell(struct plan *p, const struct frame *f, struct err *e)
 
 	if (bus_tell(p->bus, f, &why) == 0)
 		return 0;
+	/* Too long for a frame: that is this application's own trouble. */
+	if (why.exit == RC_PERM) {
+		*e = why;
+		return -1;
+	}
 	/* A daemon says it again; the reader of a pipe is gone. */
 	if (!p->filter) {
 		log_warn("-", "%s: %s", frame_kind_name(f->kind), why.text);

@@ -122,6 +122,29 @@ said_twice() { [ "$(grep -c '"kind":"app"' "$D/heard")" -ge 2 ]; }
 	until_true 5 said_twice
 }
 
+@test "when the running commit vanishes, the tree it had is remembered" {
+	app one
+	app two
+	commit first
+	plan_head >"$D/first"
+	daemon
+	head_frame | say gitwatch
+	until_true 5 heard two
+	done_frames SUCCESS <"$D/first" | say exec
+	rm -rf "$D/state/mirror/web.git"
+	git -C "$D/web" checkout -q --orphan fresh
+	echo new >"$D/web/one/index.html"
+	c=$(repo_commit "$D/web" rewritten)
+	git -C "$D/web" branch -q -M fresh main
+	mirror
+	: >"$D/heard"
+	head_frame "$c" | say gitwatch
+	until_true 5 heard one
+	until_true 5 grep -q '"kind":"app"' "$D/heard"
+	[[ "$(planned <"$D/heard" | head -n 1 | jq -r .deployment.summary)" == *"base lost"* ]]
+	! planned <"$D/heard" | grep -q '"application_name":"two"'
+}
+
 @test "SIGTERM ends it with 0" {
 	daemon
 	kill -TERM "$PLAN"

@@ -57,6 +57,17 @@ setup() { plan_setup; }
 	[[ "$stderr" == *"No space left"* ]]
 }
 
+@test "a reader that has gone is temporary" {
+	app one
+	commit first
+	head_frame >"$D/in"
+	run -0 python3 -c 'import os, subprocess, sys
+r, w = os.pipe()
+os.close(r)
+print(subprocess.run(["pipecd-plan", "-f", sys.argv[1]], stdin=open(sys.argv[2]), stdout=w, stderr=subprocess.DEVNULL).returncode)' "$D/piped.yaml" "$D/in"
+	[ "$output" = 111 ]
+}
+
 @test "-n checks files: 0 good, 1 refused" {
 	app one
 	run -0 pipecd-plan -n "$D/web/one/app.pipecd.yaml"

@@ -76,3 +76,13 @@ plan_bounded() { # what ASan reserves is no use of memory
 	run -0 --separate-stderr plan_head
 	[ "$(planned <<<"$output" | jq -r 'select(.deployment.application_name=="one").deployment.stages | length')" -eq 1001 ]
 }
+
+@test "a deployment too large for a frame fails, and holds up no other" {
+	app big 'planner: {alwaysUsePipeline: true}' "labels: {x: &x \"$(head -c 60000 /dev/zero | tr '\0' x)\"}" \
+		"pipeline: {stages: [$(printf '{name: SCRIPT_RUN, with: {run: *x}}, %.0s' {1..30})]}"
+	app one
+	commit first
+	run -0 --separate-stderr plan_head
+	[ "$(planned <<<"$output" | jq -r 'select(.deployment.application_name=="one").deployment.status')" = PLANNED ]
+	[ "$(planned <<<"$output" | jq -r 'select(.deployment.application_name=="big").deployment.status')" = FAILURE ]
+}
