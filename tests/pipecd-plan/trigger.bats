@@ -29,6 +29,19 @@ one PLANNED" ]
 	[ "$(planned <<<"$output" | deployments)" = "two PLANNED" ]
 }
 
+@test "a revert to what was deployed before the last time deploys" {
+	app one
+	commit first
+	deployed
+	echo new >"$D/web/one/index.html"
+	commit second
+	deployed
+	git -C "$D/web" revert --no-edit HEAD >/dev/null
+	commit third
+	run -0 --separate-stderr plan_head
+	[ "$(planned <<<"$output" | deployments)" = "one PLANNED" ]
+}
+
 @test "a change below the directory touches it, a directory that begins alike does not" {
 	app one
 	app one-more
