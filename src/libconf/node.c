@@ -37,6 +37,7 @@ node_text(struct nodes *ns, const char *s, size_t n)
 		ns->text = arena_alloc(ns->a, ns->n_text);
 	}
 	p = ns->text;
+	must(p != NULL);
 	if (n > 0)
 		memcpy(p, s, n);
 	p[n] = '\0';

@@ -148,7 +148,7 @@ float_shape(const char *s)
 static void
 float_print(double v, char dst[64])
 {
-	char e[32], d[20];
+	char e[32], d[20] = "";
 	const char *p;
 	int prec, exp, n = 0, i, at = 0;
 	double size = v < 0 ? -v : v;
@@ -245,74 +245,30 @@ number(const char *s, size_t n, bool dot, char dst[64])
 	return true;
 }
 
-static int
-base64_value(char c)
-{
-	return c >= 'A' && c <= 'Z'   ? c - 'A'
-	       : c >= 'a' && c <= 'z' ? c - 'a' + 26
-	       : c >= '0' && c <= '9' ? c - '0' + 52
-	       : c == '+'	      ? 62
-	       : c == '/'	      ? 63
-				      : -1;
-}
-
-/* Standard base64 with padding; line breaks are allowed.  Bytes or -1. */
-static ssize_t
-base64(char *dst, const char *s, size_t n)
-{
-	uint32_t v = 0;
-	size_t i, out = 0, k = 0, pad = 0;
-
-	for (i = 0; i < n; i++) {
-		if (s[i] == '\n' || s[i] == '\r')
-			continue;
-		if (s[i] == '=') {
-			if (++pad > 2)
-				return -1;
-			v <<= 6;
-		} else if (pad > 0 || base64_value(s[i]) == -1)
-			return -1;
-		else
-			v = v << 6 | (uint32_t)base64_value(s[i]);
-		if (++k % 4 != 0)
-			continue;
-		dst[out++] = (char)(v >> 16);
-		if (pad < 2)
-			dst[out++] = (char)(v >> 8);
-		if (pad < 1)
-			dst[out++] = (char)v;
-		v = 0;
-	}
-	return k % 4 == 0 ? (ssize_t)out : -1;
-}
-
+/* JSON has no bytes: what is no text becomes U+FFFD, as in PipeCD. */
 static int
 binary(
     struct node *out, struct nodes *ns, const char *s, size_t n, struct err *e)
 {
-	char *p = arena_alloc(ns->a, n + 4);
-	struct buf text = BUF_INIT;
-	ssize_t len = base64(p, s, n);
+	struct buf bytes = BUF_INIT, text = BUF_INIT;
 	const char *end;
 	size_t skip;
 
-	if (len == -1)
+	if (base64_decode(&bytes, s, n) == -1) {
+		buf_free(&bytes);
 		return err_set(e, RC_PERM, "!!binary: this is not base64");
-	/* JSON has no bytes; what is no text becomes U+FFFD, as in PipeCD. */
-	for (end = p + len, s = p; s < end; s += skip) {
+	}
+	for (end = bytes.p + bytes.len, s = bytes.p; s < end; s += skip) {
 		skip = utf8_len(s, end);
 		buf_add(
 		    &text, skip > 0 ? s : "\xef\xbf\xbd", skip > 0 ? skip : 3);
 		skip += skip == 0;
 	}
-	if ((size_t)len != text.len)
-		p = arena_strndup(ns->a, text.p, text.len);
-	len = (ssize_t)text.len;
-	buf_free(&text);
 	out->type = NODE_STRING;
-	out->text = p;
-	out->n = (size_t)len;
-	p[len] = '\0';
+	out->text = arena_strndup(ns->a, text.p, text.len);
+	out->n = text.len;
+	buf_free(&bytes);
+	buf_free(&text);
 	return 0;
 }
 
