@@ -95,8 +95,8 @@ struct conf_piped {
  * Which keys a program may see.  A slice is the effective configuration with
  * the other keys left out, in the syntax of the file: who reads it uses
  * conf_piped_read.  `slice` beside `spec` says so: what must be there in a
- * whole configuration may be missing then.  For people (WHO_ALL) secrets are
- * shown as ******.
+ * whole configuration may be missing then.  For people (WHO_ALL, and any with
+ * WHO_SHOWN) secrets are shown as ******.
  */
 enum conf_who {
 	WHO_ALL = 0, /* everything, for -n */
@@ -109,6 +109,7 @@ enum conf_who {
 	WHO_REPORT,
 	WHO_PLATFORM, /* one plugin's entry, with `plugin` */
 	WHO_SCRIPT,
+	WHO_SHOWN = 0x100, /* or-ed in: for people, secrets as ****** */
 };
 
 /*

@@ -14,6 +14,7 @@ struct printer {
 	enum conf_who who;
 	const char *plugin;
 	bool v1;
+	bool shown; /* to people */
 };
 
 static const unsigned who_flag[] = {
@@ -250,7 +251,7 @@ print_json(struct printer *p, const struct key *k, const char *text)
 	struct node *n;
 	struct err e;
 
-	if (p->who != WHO_ALL) {
+	if (!p->shown) {
 		buf_adds(p->b, text);
 		return;
 	}
@@ -274,10 +275,11 @@ print_scalar(struct printer *p, const struct key *k, const char *at)
 	case K_REPLICAS:
 		if (s == NULL)
 			return false;
-		if ((k->flags & SECRET) && p->who == WHO_ALL)
+		if ((k->flags & SECRET) && p->shown)
 			buf_adds(p->b, "\"******\"");
-		else if ((k->flags & REMOTE) && p->who != WHO_GITWATCH &&
-			 p->who != WHO_PUSH)
+		else if ((k->flags & REMOTE) &&
+			 (p->shown ||
+			     (p->who != WHO_GITWATCH && p->who != WHO_PUSH)))
 			print_remote(p->b, s);
 		else
 			print_str(p->b, s);
@@ -413,6 +415,8 @@ conf_piped_print(struct buf *out, const struct conf_piped *c, enum conf_who who,
 	};
 	size_t len;
 
+	p.shown = who == WHO_ALL || (who & WHO_SHOWN);
+	p.who = who = (enum conf_who)(who & ~WHO_SHOWN);
 	buf_adds(out, "apiVersion: pipecd.dev/v1beta1\nkind: Piped\n");
 	if (who != WHO_ALL)
 		buf_printf(out, "slice: %s\n", who_name[who]);

@@ -71,7 +71,7 @@ check(const struct gitwatch *g)
 {
 	struct buf out = BUF_INIT;
 
-	conf_piped_print(&out, &g->conf, WHO_GITWATCH, NULL);
+	conf_piped_print(&out, &g->conf, WHO_GITWATCH | WHO_SHOWN, NULL);
 	(void)write_all(STDOUT_FILENO, out.p, out.len);
 	buf_free(&out);
 	return RC_OK;

@@ -165,6 +165,8 @@ who_of(const char *s)
 		"script" };
 	int i;
 
+	if (strcmp(s, "gitwatch-shown") == 0)
+		return WHO_GITWATCH | WHO_SHOWN;
 	for (i = 0; i < (int)NITEMS(names); i++) {
 		if (strcmp(names[i], s) == 0)
 			return i;

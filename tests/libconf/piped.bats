@@ -38,6 +38,7 @@ setup() {
 	[ "$(has platform terraform piped-v0)" = "canary-chart canary-registry canary-var " ]
 	for who in plan exec drift script checkout report; do [ "$(has $who "" piped-v0)" = "" ]; done
 	[ "$(has all "" piped-v0)" = "canary-var " ]
+	for f in piped-v0 piped-v1; do [ "$(has gitwatch-shown "" $f)" = "" ]; done
 }
 
 @test "piped: mistakes quote no secret" {
