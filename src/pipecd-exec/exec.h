@@ -298,6 +298,7 @@ void proc_exited(struct exec *x, struct deployment *d, int status);
 void proc_timer(struct exec *x, struct deployment *d);
 void proc_stop(struct exec *x, struct deployment *d, enum why why);
 void proc_free(struct proc *p);
+void proc_kill(struct exec *x, struct deployment *d); /* now, unrecorded */
 
 /* One frame of a stage, as it came. */
 void stage_frame(struct exec *x, struct deployment *d, const struct frame *f,

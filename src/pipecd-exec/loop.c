@@ -175,12 +175,34 @@ disk_sync(struct exec *x, struct err *e)
 	return rv;
 }
 
+/*
+ * Somebody removed the state directory: what we write is lost, and our locks
+ * lock nothing any more.  The stages are ended and we begin anew.
+ */
+static int
+state_gone(struct exec *x, struct err *e)
+{
+	struct stat st;
+	size_t i;
+
+	if (fstat(x->journal_fd, &st) == -1 || st.st_nlink > 0)
+		return 0;
+	for (i = 0; i < x->n_active; i++)
+		proc_kill(x, x->active[i]);
+	return err_set(e, RC_TEMP,
+	    "%s/journal was removed under us: running stages are ended, start "
+	    "again",
+	    x->state_dir);
+}
+
 int
 commit(struct exec *x, struct err *e)
 {
 	struct deployment *d;
 	size_t i, n;
 
+	if (state_gone(x, e) == -1)
+		return -1;
 	if (x->disk_at != 0 && now_ms() < x->disk_at)
 		return 0;
 	for (i = 0; i < x->n_dirty; i++)

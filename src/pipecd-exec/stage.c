@@ -614,6 +614,13 @@ proc_signal(struct exec *x, struct deployment *d, int sig)
 }
 
 void
+proc_kill(struct exec *x, struct deployment *d)
+{
+	if (d->proc != NULL)
+		proc_signal(x, d, SIGKILL);
+}
+
+void
 proc_exited(struct exec *x, struct deployment *d, int status)
 {
 	struct proc *r = d->proc;

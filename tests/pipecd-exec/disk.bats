@@ -64,3 +64,22 @@ small() {
 	grep -q "no new deployment is taken" "$T/err"
 	pipecd-exec -V "$STATE/journal/d-1.ndjson"
 }
+
+@test "a state directory that is removed ends the stages and exec with 111, and all begins anew" {
+	stage a HOST_SYNC '{"do":"deaf"}'
+	deployment d-1 app >"$T/in1"
+	exec_bg
+	cat "$T/in1" >&"$IN"
+	until_true 10 said stage_log
+	old=$(jq -r 'select(.kind=="stage_process")|.pid' "$T/out")
+	rm -rf "$STATE"
+	deployment d-2 app2 >&"$IN"
+	wait "$PID" && rc=0 || rc=$?
+	[ "$rc" = 111 ]
+	grep -q "was removed under us" "$T/err"
+	! kill -0 "$old" 2>/dev/null || { sleep 0.2; ! kill -0 "$old"; }
+	touch "$T/go"
+	timeout 20 "$EXEC" -f "$CONF" <"$T/in1" >"$T/out" 2>"$T/err"
+	[ "$(status d-1)" = SUCCESS ]
+	! grep -q OVERLAP "$T/count"
+}
