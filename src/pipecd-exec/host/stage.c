@@ -318,7 +318,7 @@ stage_canary(struct run *r, struct err *e)
 {
 	struct buf names = BUF_INIT;
 	struct job j;
-	size_t n, i;
+	size_t n = 0, i;
 	int rv;
 
 	if (canary_size(r, &n, e) == -1 || job_open(&j, r, true, e) == -1)

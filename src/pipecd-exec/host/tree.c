@@ -247,14 +247,17 @@ tree_diff(struct diff *d, const struct tree *want, const struct tree *have,
 
 		i += c <= 0;
 		k += c >= 0;
-		if (c == 0 && strcmp(w->hash, h->hash) == 0)
+		if (w != NULL && h != NULL && c == 0 &&
+		    strcmp(w->hash, h->hash) == 0)
 			continue;
 		d->v[d->n].how = c < 0	 ? CHANGE_ADD
 				 : c > 0 ? CHANGE_DELETE
 					 : CHANGE_EDIT;
-		d->v[d->n].want = c <= 0 ? w : NULL;
-		d->v[d->n].have = c >= 0 ? h : NULL;
-		d->v[d->n].path = c <= 0 ? w->path : h->path;
+		d->v[d->n].want = w = c <= 0 ? w : NULL;
+		d->v[d->n].have = h = c >= 0 ? h : NULL;
+		d->v[d->n].path = w != NULL   ? w->path
+				  : h != NULL ? h->path
+					      : "";
 		d->count[d->v[d->n].how]++;
 		d->n++;
 	}

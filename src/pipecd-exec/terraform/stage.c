@@ -91,8 +91,8 @@ apply(struct work *w, bool *stale, struct err *e)
 static int
 sync_commit(struct work *w, bool forward, struct err *e)
 {
-	struct changes c;
-	bool stale;
+	struct changes c = { 0 };
+	bool stale = false;
 	int rc;
 
 	if ((rc = prepare(w, &c, e)) == -1)
@@ -133,7 +133,7 @@ stage_sync(struct run *r, struct err *e)
 static int
 plan_and_keep(struct work *w, bool exit_on_none, struct err *e)
 {
-	struct changes c;
+	struct changes c = { 0 };
 	int rc;
 
 	if ((rc = prepare(w, &c, e)) == -1)
@@ -180,7 +180,7 @@ static int
 plan_again(struct work *w, const char *why, const char *shown, struct err *e)
 {
 	const char *text = stage_meta_get(w->r, meta_text);
-	struct changes c;
+	struct changes c = { 0 };
 	int rc;
 
 	stage_log(w->r, "INFO", "%s: planning again", why);
@@ -203,7 +203,7 @@ apply_shown(struct work *w, struct err *e)
 {
 	const char *shown = stage_meta_get(w->r, meta_plan);
 	const char *text = stage_meta_get(w->r, meta_text);
-	bool stale;
+	bool stale = false;
 	int rc = TF_OK;
 
 	if (shown == NULL)

@@ -97,7 +97,7 @@ run(struct work *w, const struct words *c, const struct env *env, bool detailed,
     struct buf *out, bool quiet, struct err *e)
 {
 	struct buf tail = BUF_INIT;
-	bool apply = strcmp(c->v[1], "apply") == 0;
+	bool apply = c->n > 1 && strcmp(c->v[1], "apply") == 0;
 	struct command cmd = { .argv = c->v,
 		.env = env->v,
 		.dir = w->cwd,
