@@ -31,6 +31,18 @@ provider_type(const char *plugin)
 	return plugin;
 }
 
+int
+target_object(const char *plugin)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(types); i++) {
+		if (strcmp(types[i].plugin, plugin) == 0)
+			return types[i].target;
+	}
+	return OBJ_none;
+}
+
 const struct provider_type *
 provider_types_get(size_t i)
 {

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 /*
  * The effective configuration as YAML, from the rows.  Whether a key is shown
@@ -15,6 +14,7 @@ struct printer {
 	const char *plugin;
 	bool v1;
 	bool shown; /* to people */
+	int config; /* OBJ_ of the targets' config, OBJ_none: not known */
 };
 
 static const unsigned who_flag[] = {
@@ -149,6 +149,10 @@ print_items(struct printer *p, const struct key *k, const char *items, size_t n,
 			    strlen(*(const char *const *)(const void *)items));
 			buf_adds(p->b, ":\n");
 		}
+		if (k->sub == OBJ_plugin)
+			p->config = plugin->url == NULL
+					? target_object(plugin->name)
+					: OBJ_none;
 		len = p->b->len;
 		print_object(p, o, items, indent + 2, !named);
 		if (p->b->len != len)
@@ -192,54 +196,50 @@ print_pairs(struct buf *b, const struct conf_pair *v, size_t n)
 	buf_adds(b, "}\n");
 }
 
-/* A name that says secret, in what only a plugin knows; not a path to one. */
-static bool
-secret_name(const char *s)
+static void
+star(struct node *v, struct arena *a)
 {
-	static const char *const words[] = { "password", "passwd", "secret",
-		"token", "apikey", "api_key", "keydata", "privatekey",
-		"private_key", "credential" };
-	size_t i, n = strlen(s);
+	const char *eq = v->type == NODE_STRING ? strchr(v->text, '=') : NULL;
+	struct node *i;
 
-	if ((n >= 4 && strcasecmp(s + n - 4, "file") == 0) ||
-	    (n >= 4 && strcasecmp(s + n - 4, "path") == 0))
-		return false;
-	for (i = 0; i < NITEMS(words); i++) {
-		if (strcasestr(s, words[i]) != NULL)
-			return true;
+	if (v->type == NODE_SEQ) { /* name=value: the name may be seen */
+		for (i = v->first; i != NULL; i = i->next)
+			star(i, a);
+	} else if (v->type == NODE_STRING || v->type == NODE_NUMBER) {
+		v->type = NODE_STRING;
+		v->text = eq == NULL ? "******"
+				     : arena_printf(a, "%.*s=******",
+					   (int)(eq - v->text), v->text);
+		v->n = strlen(v->text);
 	}
-	return false;
 }
 
-/* Stars in place of what the rows (or, without, names) call secret. */
+/*
+ * Stars in place of what the rows call secret.  Without rows only a plugin
+ * knows what is one: every text may be.
+ */
 static void
-mask(struct node *n, const struct object *o)
+mask(struct node *n, const struct object *o, struct arena *a)
 {
 	const struct key *k;
-	struct node *i, *v;
+	struct node *i;
 	int index, off;
 
-	if (n->type == NODE_SEQ) {
-		for (i = n->first; i != NULL; i = i->next)
-			mask(i, o);
-		return;
-	}
+	if (n->type == NODE_STRING && o == NULL)
+		star(n, a);
+	for (i = n->type == NODE_SEQ ? n->first : NULL; i != NULL; i = i->next)
+		mask(i, o, a);
 	for (i = n->type == NODE_MAP ? n->first : NULL; i != NULL;
-	     i = v->next) {
-		v = i->next;
+	     i = i->next->next) {
 		k = o != NULL ? key_find(o, i->text, false, &index, &off)
 			      : NULL;
-		if (k != NULL ? (k->flags & SECRET) != 0
-			      : secret_name(i->text)) {
-			if (v->type == NODE_STRING || v->type == NODE_NUMBER) {
-				v->type = NODE_STRING;
-				v->text = "******";
-				v->n = 6;
-				continue;
-			}
-		}
-		mask(v,
-		    k != NULL && k->sub != OBJ_none ? &objects[k->sub] : NULL);
+		if (k != NULL && (k->flags & SECRET))
+			star(i->next, a);
+		else if (k == NULL || k->type == K_ANY || k->sub != OBJ_none)
+			mask(i->next,
+			    k != NULL && k->sub != OBJ_none ? &objects[k->sub]
+							    : NULL,
+			    a);
 	}
 }
 
@@ -247,6 +247,7 @@ mask(struct node *n, const struct object *o)
 static void
 print_json(struct printer *p, const struct key *k, const char *text)
 {
+	int object = k->sub != OBJ_none ? k->sub : p->config;
 	struct arena *a;
 	struct node *n;
 	struct err e;
@@ -257,7 +258,7 @@ print_json(struct printer *p, const struct key *k, const char *text)
 	}
 	a = arena_new();
 	if (node_json(&n, "", text, strlen(text), a, &e) == 0) {
-		mask(n, k->sub != OBJ_none ? &objects[k->sub] : NULL);
+		mask(n, object != OBJ_none ? &objects[object] : NULL, a);
 		node_print(p->b, n);
 	} else
 		buf_adds(p->b, "{}");
@@ -393,6 +394,7 @@ print_providers(struct printer *p, const struct conf_piped *c)
 		if (p->who == WHO_PLATFORM && p->plugin != NULL &&
 		    strcmp(k->name, p->plugin) != 0)
 			continue;
+		p->config = target_object(k->name);
 		for (j = 0; j < k->n_targets; j++) {
 			t = &k->targets[j];
 			one = (struct conf_provider){ .name = t->name,

@@ -40,6 +40,8 @@ struct provider_type {
 const struct provider_type *provider_types_get(size_t i); /* NULL: no more */
 /* A plugin's type among platformProviders. */
 const char *provider_type(const char *plugin);
+/* OBJ_ of what a built-in plugin's targets have as config. */
+int target_object(const char *plugin);
 
 /* OBJ_ of what a v0 kind has of its own. */
 int app_own(const char *kind);

@@ -33,11 +33,11 @@ setup() {
 	[ "$(has platform terraform piped-v1)" = "canary-terraform-config canary-terraform-var " ]
 	[ "$(has platform acme piped-v1)" = "canary-acme " ]
 	[ "$(has platform host piped-v1)" = "" ]
-	for who in plan exec drift script all; do [ "$(has $who "" piped-v1)" = "" ] || { [ $who = all ] && [ "$(has all "" piped-v1)" = "canary-acme canary-terraform-var " ]; }; done
+	for who in plan exec drift script all; do [ "$(has $who "" piped-v1)" = "" ]; done
 	[ "$(has gitwatch "" piped-v0)" = "canary-password " ]
 	[ "$(has platform terraform piped-v0)" = "canary-chart canary-registry canary-var " ]
 	for who in plan exec drift script checkout report; do [ "$(has $who "" piped-v0)" = "" ]; done
-	[ "$(has all "" piped-v0)" = "canary-var " ]
+	[ "$(has all "" piped-v0)" = "" ]
 	for f in piped-v0 piped-v1; do [ "$(has gitwatch-shown "" $f)" = "" ]; done
 }
 
