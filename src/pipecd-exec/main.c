@@ -15,7 +15,9 @@
  *	synced before the next stage starts and before anybody is told.
  *	Killed at any moment and started again, it goes on with the first
  *	stage that is not done; what a former run left alive is ended first.
- *	A stage that was interrupted runs again: it is done at least once.
+ *	A stage that was interrupted runs again: it is done at least once.  So
+ *	does one whose process somebody kills with SIGKILL, four times at most;
+ *	any other end without a result is a FAILURE.
  *
  *	A deployment that was triggered by a commit and has not started when
  *	a newer commit of its application comes ends as CANCELLED.
@@ -152,6 +154,8 @@ state_close(struct exec *x)
 	for (c = 0; c < CLIENTS_MAX; c++)
 		if (x->client[c].fd != -1)
 			client_close(&x->client[c]);
+	if (x->sock != -1)
+		(void)unlinkat(x->run_fd, "exec.sock", 0);
 	checkout_close(x);
 	residents_close(x);
 	if (x->bus != NULL)

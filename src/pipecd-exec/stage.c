@@ -528,6 +528,32 @@ silent_end(struct exec *x, struct deployment *d)
 	    why != NULL ? why : "");
 }
 
+/*
+ * Killed by somebody else (the kernel out of memory, a person): as after a
+ * crash of the machine, the stage runs again, a few times.
+ */
+static bool
+killed_again(struct exec *x, struct deployment *d)
+{
+	struct proc *r = d->proc;
+
+	if (!WIFSIGNALED(r->wait_status) ||
+	    WTERMSIG(r->wait_status) != SIGKILL ||
+	    d->s.stage[d->stage].attempt >= RESIDENT_TRIES)
+		return false;
+	stage_say(x, d, "ERROR",
+	    "%s was killed from outside before it had a result.",
+	    stage_plan(d)->program);
+	proc_free(r);
+	d->proc = NULL;
+	d->s.stage[d->stage].attempt++;
+	d->resumed = true;
+	d->lock_at = 0;
+	d->wake_at = 0;
+	d->phase = PH_LOCK;
+	return true;
+}
+
 static bool
 good(const struct proc *r)
 {
@@ -584,7 +610,8 @@ proc_result(struct exec *x, struct deployment *d)
 		break;
 	}
 	if (!r->done) {
-		silent_end(x, d);
+		if (!killed_again(x, d))
+			silent_end(x, d);
 		return;
 	}
 	stage_end(x, d, r->status, r->human || (d->rolling_back && !good(r)),

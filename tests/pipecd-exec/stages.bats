@@ -374,3 +374,16 @@ runs() {
 	[ "$(status d-1)" = SUCCESS ]
 	grep -q "again in 1s" "$T/err"
 }
+
+@test "a stage process that somebody kills runs again; one that always is ends as FAILURE" {
+	stage a HOST_SYNC '{"do":"suicide"}'
+	deployment d-1 app >"$T/in1"
+	runs 1
+	[ "$(counted d-1 a)" = 4 ]
+	[[ "$(stage_reason d-1 a)" == "host ended without a result: signal 9"* ]]
+	stages
+	stage a HOST_SYNC '{"do":"once"}'
+	deployment d-2 app >"$T/in1"
+	runs 0
+	[ "$(counted d-2 a)" = 2 ]
+}
