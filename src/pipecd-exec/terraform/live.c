@@ -165,7 +165,10 @@ tf_preview(struct run *r, struct err *e)
 	return rc == -1 ? -1 : 0;
 }
 
-/* Which modules, at which versions. */
+/*
+ * Which modules, at which versions.  Where there is a pipeline it is followed:
+ * a quick sync would go around its approval of the plan.
+ */
 int
 tf_vote(struct run *r, struct err *e)
 {
@@ -200,6 +203,10 @@ tf_vote(struct run *r, struct err *e)
 		f.versions[f.n_versions++] = v;
 	}
 	hcl_free(&h);
+	f.has_strategy = true;
+	f.strategy = MODEL__SYNC_STRATEGY__PIPELINE;
+	f.summary =
+	    arena_strdup(r->arena, "Terraform follows the pipeline always");
 	run_say(r, FRAME_OF(vote, &f));
 	return 0;
 }

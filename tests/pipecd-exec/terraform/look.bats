@@ -73,6 +73,7 @@ HCL
 	plan_frame $C1 >"$D/plan.json"
 	run --separate-stderr pipecd-exec-terraform -f "$CONF" plan <"$D/plan.json"
 	[ "$status" -eq 0 ]
+	[ "$(jq -r 'select(.kind=="vote").strategy' <<<"$output")" = PIPELINE ]
 	[ "$(jq -c 'select(.kind=="vote").versions|map([.name,.version,.url])' <<<"$output")" = \
 		'[["vpc","5.1.0","terraform-aws-modules/vpc/aws"],["git","v1.2","git::https://example.com/m.git?ref=v1.2"]]' ]
 }
