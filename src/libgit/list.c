@@ -34,7 +34,7 @@ git_entry(struct git *g, const char *commit, const char *path,
     enum git_what *what, char id[GIT_ID], struct err *e)
 {
 	git_tree_entry *te = NULL;
-	git_tree *root;
+	git_tree *root = NULL;
 	int r;
 
 	if (git_root(g, commit, &root, e) == -1)
@@ -102,9 +102,9 @@ git_list(struct git *g, const char *commit, const char *path,
 	struct list l = {
 		.g = g, .found = found, .arg = arg, .path = BUF_INIT
 	};
-	enum git_what what;
+	enum git_what what = GIT_FILE;
 	char hex[GIT_ID];
-	git_oid id;
+	git_oid id = { { 0 } };
 	int r;
 
 	if ((r = git_entry(g, commit, path, &what, hex, e)) != 1)

@@ -201,7 +201,7 @@ check_tree(struct git *g, const git_oid *id, int depth, struct err *e)
 int
 git_mirror_check(struct git *g, const char *commit, struct err *e)
 {
-	git_tree *root;
+	git_tree *root = NULL;
 	struct err ignored;
 
 	if (git_root(g, commit, &root, &ignored) == -1)

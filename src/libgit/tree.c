@@ -57,7 +57,7 @@ git_path_id(struct git *g, const char *commit, const char *path,
     char id[GIT_ID], struct err *e)
 {
 	git_tree_entry *te = NULL;
-	git_tree *root;
+	git_tree *root = NULL;
 	int r;
 
 	if (git_root(g, commit, &root, e) == -1)
@@ -104,7 +104,7 @@ git_file_read(struct git *g, const char *commit, const char *path, size_t max,
     struct buf *b, struct err *e)
 {
 	git_tree_entry *te = NULL;
-	git_tree *root;
+	git_tree *root = NULL;
 	char id[GIT_ID];
 	git_filemode_t mode;
 	int r;
@@ -128,7 +128,7 @@ git_file_read(struct git *g, const char *commit, const char *path, size_t max,
 static int
 tree_of(struct git *g, const char *commit, git_tree **t, struct err *e)
 {
-	git_tree *root;
+	git_tree *root = NULL;
 
 	if (git_root(g, commit, &root, e) == -1)
 		return -1;
@@ -254,7 +254,7 @@ git_walk(struct git *g, const char *commit, const char *path,
 		.arg = arg,
 		.path = BUF_INIT };
 	git_tree_entry *te = NULL;
-	git_tree *root;
+	git_tree *root = NULL;
 	git_oid id;
 	int rv = -1;
 

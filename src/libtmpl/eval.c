@@ -148,7 +148,7 @@ static int
 pipe_value(struct run *r, const struct pipe *p, struct tmpl_value *v)
 {
 	const struct cmd *c;
-	struct tmpl_value last;
+	struct tmpl_value last = { 0 };
 
 	for (c = p->first; c != NULL; c = c->next) {
 		if (step(r, c->args[0].at) == -1)
@@ -197,7 +197,7 @@ static int
 range(struct run *r, const struct node *n)
 {
 	size_t vars = r->n_vars, i;
-	struct tmpl_value v, dot = r->dot;
+	struct tmpl_value v = { 0 }, dot = r->dot;
 
 	if (pipe_value(r, n->pipe, &v) == -1)
 		return -1;
@@ -230,7 +230,7 @@ static int
 branch(struct run *r, const struct node *n)
 {
 	size_t vars = r->n_vars;
-	struct tmpl_value v, dot = r->dot;
+	struct tmpl_value v = { 0 }, dot = r->dot;
 	int rv;
 
 	if (pipe_value(r, n->pipe, &v) == -1 || declare(r, n->pipe, &v) == -1)
@@ -250,7 +250,7 @@ branch(struct run *r, const struct node *n)
 static int
 write_value(struct run *r, const struct node *n)
 {
-	struct tmpl_value v;
+	struct tmpl_value v = { 0 };
 	size_t was = r->out->len;
 
 	if (pipe_value(r, n->pipe, &v) == -1 || declare(r, n->pipe, &v) == -1)

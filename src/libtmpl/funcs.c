@@ -83,7 +83,7 @@ static int
 fold(struct run *r, const char *at, struct tmpl_value *out,
     const struct tmpl_value *v, size_t n, enum op op)
 {
-	int64_t sum = 0, i;
+	int64_t sum = 0, i = 0;
 	bool over = false;
 	size_t k;
 
@@ -140,7 +140,7 @@ static int
 divmod(struct run *r, const char *at, struct tmpl_value *out,
     const struct tmpl_value *v, bool mod)
 {
-	int64_t a, b;
+	int64_t a = 0, b = 0;
 
 	if (want_int(r, at, &v[0], &a) == -1 ||
 	    want_int(r, at, &v[1], &b) == -1)
@@ -167,7 +167,7 @@ F(modulo)
 
 F(to_int)
 {
-	int64_t i;
+	int64_t i = 0;
 
 	UNUSED;
 	if (want_int(r, at, &v[0], &i) == -1)
@@ -203,7 +203,7 @@ compare(struct run *r, const char *at, const struct tmpl_value *a,
 F(eq)
 {
 	size_t i;
-	int c;
+	int c = 0;
 
 	for (i = 1; i < n; i++) {
 		if (compare(r, at, &v[0], &v[i], false, &c) == -1)
@@ -218,7 +218,7 @@ F(eq)
 #define ORDER(f, order, cond) \
 	F(f) \
 	{ \
-		int c; \
+		int c = 0; \
 \
 		UNUSED; \
 		if (compare(r, at, &v[0], &v[1], order, &c) == -1) \
@@ -306,7 +306,7 @@ static int
 item_of(struct run *r, const char *at, struct tmpl_value *v,
     const struct tmpl_value *key)
 {
-	int64_t i;
+	int64_t i = 0;
 	size_t k;
 
 	if (v->kind == TMPL_MAP) {

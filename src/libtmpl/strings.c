@@ -195,7 +195,7 @@ quoted(struct run *r, const char *at, struct tmpl_value *out,
     const struct tmpl_value *v, size_t n, bool single)
 {
 	struct buf b = BUF_INIT;
-	struct tmpl_value s;
+	struct tmpl_value s = { 0 };
 	size_t i;
 
 	for (i = 0; i < n; i++) {
@@ -395,7 +395,7 @@ F(has_suffix)
 
 F(trim_prefix)
 {
-	bool yes;
+	bool yes = false;
 
 	UNUSED;
 	if (has(r, at, v, false, &yes) == -1)
@@ -408,7 +408,7 @@ F(trim_prefix)
 
 F(trim_suffix)
 {
-	bool yes;
+	bool yes = false;
 
 	UNUSED;
 	if (has(r, at, v, true, &yes) == -1)
@@ -456,7 +456,7 @@ F(replace)
 F(repeat)
 {
 	struct buf b = BUF_INIT;
-	int64_t k;
+	int64_t k = 0;
 
 	UNUSED;
 	if (want_int(r, at, &v[0], &k) == -1 || want_str(r, at, &v[1]) == -1)
@@ -474,7 +474,7 @@ indented(struct run *r, const char *at, struct tmpl_value *out,
     const struct tmpl_value *v, bool nl)
 {
 	struct buf b = BUF_INIT;
-	int64_t k, j;
+	int64_t k = 0, j;
 	size_t i;
 
 	if (want_int(r, at, &v[0], &k) == -1 || want_str(r, at, &v[1]) == -1)
@@ -507,7 +507,7 @@ F(nindent)
 
 F(substr)
 {
-	int64_t a, b;
+	int64_t a = 0, b = 0;
 
 	UNUSED;
 	if (want_int(r, at, &v[0], &a) == -1 ||
@@ -527,7 +527,7 @@ F(substr)
 
 F(trunc_)
 {
-	int64_t k;
+	int64_t k = 0;
 
 	UNUSED;
 	if (want_int(r, at, &v[0], &k) == -1 || want_str(r, at, &v[1]) == -1)
