@@ -255,8 +255,8 @@ checkout_do(struct checkout *c, const struct ask *raw, const char **root,
     const char **dir, struct arena *a, struct err *e)
 {
 	struct tree *t = NULL;
-	struct git *g;
-	struct ask q;
+	struct git *g = NULL;
+	struct ask q = { 0 };
 
 	if (clean(&q, raw, a, e) == -1 ||
 	    repo_of(c, q.repo, q.commit, &g, a, e) == -1)
