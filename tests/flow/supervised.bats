@@ -8,12 +8,7 @@ teardown() { agent_stop; }
 
 deployed() { [ "$(cat "$ROOTS"/web-*/"$1"/current/index.html 2>/dev/null | sort -u)" = "$2" ]; }
 ended() { [ "$(journals_with "$1")" = "$2" ]; }
-stage_running() {	# DEPLOYMENT-OF-APP STAGE
-	local d
-	d=$(deployment_of "$1") || return 1
-	jq -es --arg s "$2" '[.[]|select(.kind=="deployment")]|last|.deployment.stages[]|select(.name==$s and .status=="RUNNING")' \
-		"$STATE/journal/$d.ndjson" >/dev/null
-}
+stage_running() { pipecd-report -l -f "$CONF" | grep -q " $1 .* stage $2 "; }	# APP STAGE
 
 @test "agent: a push is deployed without a poll" {
 	sed -i 's/syncInterval: 1s/syncInterval: 1h/' "$CONF"
@@ -48,11 +43,11 @@ stage_running() {	# DEPLOYMENT-OF-APP STAGE
 }
 
 @test "agent: somebody approves over the socket, and is named" {
-	agent_app site "" 'planner: {alwaysUsePipeline: true}
+	agent_app site "" "planner: {alwaysUsePipeline: true}
 pipeline:
   stages:
-    - {name: WAIT_APPROVAL, with: {timeout: 1m}}
-    - {name: HOST_PRIMARY_ROLLOUT}'
+    - {name: WAIT_APPROVAL, timeout: 1m, with: {approvers: [$(id -un)]}}
+    - {name: HOST_PRIMARY_ROLLOUT}"
 	repo_commit "$REPO" one
 	agent_start
 	until_true 10 stage_running site WAIT_APPROVAL
@@ -99,7 +94,7 @@ pipeline:
 }
 
 @test "agent: a hand edit is found and corrected" {
-	agent_app site "" 'trigger: {onOutOfSync: {disabled: false, minWindow: 0s}}'
+	agent_app site "" 'trigger: {onOutOfSync: {disabled: false, minWindow: 1s}}'
 	repo_commit "$REPO" one
 	agent_start
 	until_true 10 deployed site site
@@ -132,7 +127,7 @@ pipeline:
 	agent_start
 	until_true 10 deployed site site
 	pids=$(piped -s -f "$CONF" --json | jq -r '.. | .pid? // empty')
-	kill "$PIPED"; run -0 wait "$PIPED"; PIPED=
+	kill "$PIPED"; wait "$PIPED"; PIPED=
 	for p in $pids; do run ! kill -0 "$p"; done
 	run -111 piped -s -f "$CONF"
 }

@@ -67,7 +67,7 @@ spec:
     host:
       input:
         activate: '{activate}'
-        health: {{command: "! grep -q bad index.html", interval: 10ms, timeout: 50ms}}
+        health: {{command: "! grep -q bad index.html", interval: 10ms, timeout: {"10s" if STORY == "good" else "1s"}}}}
 """)
     write(f"{repo}/site/index.html", "one\n")
     git("add", "-A"), git("commit", "-q", "-m", "one")
@@ -185,14 +185,14 @@ def main():
     head = git("rev-parse", "HEAD")
     want, status = ("two", "SUCCESS") if STORY == "good" else ("one", "FAILURE")
     for d in (state, roots):
-        shutil.copytree(d, d + ".saved", symlinks=True)
+        subprocess.run(["cp", "-a", d, d + ".saved"], check=True)
     shutil.copy(oracle, oracle + ".saved")
     kills = broken = 0
     boundary = 1
     while True:
         for d in (state, roots):
             shutil.rmtree(d, ignore_errors=True)
-            shutil.copytree(d + ".saved", d, symlinks=True)
+            subprocess.run(["cp", "-a", d + ".saved", d], check=True)
         shutil.copy(oracle + ".saved", oracle)
         open(f"{DIR}/log", "w").close()
         rc, n, killed = pipe(boundary)
@@ -210,7 +210,7 @@ def main():
             broken += 1
             print(f"{VICTIM} {STORY} frame {boundary}: " + "; ".join(wrong), flush=True)
             if os.environ.get("SWEEP_KEEP"):
-                shutil.copytree(state, f"{DIR}/broken-{boundary}", symlinks=True)
+                subprocess.run(["cp", "-a", state, f"{DIR}/broken-{boundary}"])
                 shutil.copy(f"{DIR}/log", f"{DIR}/broken-{boundary}.log")
         boundary += STEP
     print(f"kills {kills}, broken {broken}")

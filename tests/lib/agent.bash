@@ -51,7 +51,7 @@ agent_pipe() {
 agent_start() {
 	piped -f "$CONF" "$@" >"$STATE.out" 2>"$STATE.err" 3>&- &
 	PIPED=$!
-	until_true 10 piped -s -f "$CONF" >/dev/null
+	until_true 10 piped -s -f "$CONF" >/dev/null 2>&1
 }
 
 agent_stop() {
@@ -66,12 +66,12 @@ journals_with() {
 	local n=0 f
 	for f in "$STATE"/journal/*-*.ndjson; do
 		[ -e "$f" ] || continue
-		[ "$(jq -rs '[.[]|select(.kind=="deployment")]|last|.deployment.status' "$f")" = "$1" ] && n=$((n + 1))
+		[ "$(jq -rs '[.[]|select(.kind=="deployment")]|last|.deployment.status' "$f" 2>/dev/null)" = "$1" ] && n=$((n + 1))
 	done
 	echo "$n"
 }
 
 # deployment_of NAME: id of the newest deployment of an application
 deployment_of() {
-	jq -rs --arg n "$1" '[.[]|select(.name==$n)]|last|.deployment_id' "$STATE/journal/apps.ndjson"
+	jq -rs --arg n "$1" '[.[]|select(.name==$n)]|last|.deployment_id' "$STATE/journal/apps.ndjson" 2>/dev/null
 }
