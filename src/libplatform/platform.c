@@ -162,15 +162,20 @@ answer(const struct platform *p, const struct verb *v,
 	switch (f->kind) {
 	case FRAME_stage_start:
 		r.stage = f->u.stage_start;
+		run_secrets_of(&r, r.stage->target_root);
+		run_secrets_of(&r, r.stage->running_root);
 		break;
 	case FRAME_render_start:
 		r.render = f->u.render_start;
 		break;
 	case FRAME_plan_start:
 		r.plan = f->u.plan_start;
+		run_secrets_of(&r, r.plan->target_root);
+		run_secrets_of(&r, r.plan->running_root);
 		break;
 	default:
 		r.live = f->u.live_start;
+		run_secrets_of(&r, r.live->root);
 		break;
 	}
 	rv = v->run(p, &r, &e);

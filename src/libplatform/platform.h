@@ -169,6 +169,8 @@ enum {
 /* Exit code, 128 + signal, CMD_..., or -1 with *e set: it cannot start. */
 int run_command(struct run *r, const struct command *c, struct err *e);
 
+/* Remember a value (borrowed) that is never to be said. */
+void run_secret(struct run *r, const char *value);
 /* Replace each of r->secrets by ***; returns s or a copy in the arena. */
 const char *text_mask(const struct run *r, struct arena *a, const char *s);
 /* Replace what is not UTF-8 and NUL; returns s or a copy in the arena. */

@@ -11,6 +11,8 @@
 enum {
 	LINE_LEN = 32 * 1024,  /* of a stage_log */
 	REASON_MAX = 4 * 1024, /* of a stage_done */
+	SECRET_MIN = 4,
+	SECRETS_FILE_MAX = 16 << 20,
 };
 
 static int cancel_signals = -1;
@@ -117,6 +119,44 @@ text_clean(struct arena *a, const char *s, size_t n)
 	}
 	dst[len] = '\0';
 	return dst;
+}
+
+void
+run_secret(struct run *r, const char *value)
+{
+	const char **v;
+
+	if (strlen(value) < SECRET_MIN)
+		return; /* would only make text unreadable */
+	v = arena_array(r->arena, const char *, r->n_secrets + 1);
+	if (r->n_secrets > 0)
+		memcpy(v, r->secrets, r->n_secrets * sizeof(*v));
+	v[r->n_secrets++] = value;
+	r->secrets = v;
+}
+
+void
+run_secrets_of(struct run *r, const char *root)
+{
+	struct buf file = BUF_INIT, value = BUF_INIT;
+	char *line, *rest;
+	struct err e;
+
+	if (root == NULL ||
+	    file_read(arena_printf(r->arena, "%s.secrets", root),
+		SECRETS_FILE_MAX, &file, &e) != 1)
+		goto out;
+	for (rest = file.p; (line = strsep(&rest, "\n")) != NULL;) {
+		buf_reset(&value);
+		if (base64_decode(&value, line, strlen(line)) == 0)
+			run_secret(
+			    r, arena_strndup(r->arena, value.p, value.len));
+	}
+out:
+	explicit_bzero(file.p, file.cap);
+	explicit_bzero(value.p, value.cap);
+	buf_free(&file);
+	buf_free(&value);
 }
 
 const char *

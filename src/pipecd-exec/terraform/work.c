@@ -291,19 +291,13 @@ static void
 add_secret(struct work *w, const char *kv)
 {
 	struct run *r = w->r;
-	const char **v = arena_array(r->arena, const char *, r->n_secrets + 1);
 	size_t n = strcspn(kv, "=");
 	char *name = arena_strndup(r->arena, kv, n);
 
 	if (str_prefix(name, "TF_VAR_"))
 		name += strlen("TF_VAR_");
-	if (kv[n] != '=' || strlen(kv + n + 1) < 4 ||
-	    map_get(w->hcl.sensitive, name) == NULL)
-		return;
-	if (r->n_secrets > 0)
-		memcpy(v, r->secrets, r->n_secrets * sizeof(*v));
-	v[r->n_secrets++] = kv + n + 1;
-	r->secrets = v;
+	if (kv[n] == '=' && map_get(w->hcl.sensitive, name) != NULL)
+		run_secret(r, kv + n + 1);
 }
 
 /*

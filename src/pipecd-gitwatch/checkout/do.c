@@ -197,6 +197,18 @@ clean(struct ask *to, const struct ask *q, struct arena *a, struct err *e)
 	return 0;
 }
 
+/* A directory that was given, and beside it what it says not to say. */
+static int
+root_remove(const char *root, struct err *e)
+{
+	char secrets[PATH_MAX];
+
+	if (snprintf(secrets, sizeof(secrets), "%s.secrets", root) <
+	    (int)sizeof(secrets))
+		(void)unlink(secrets);
+	return tree_remove(root, e);
+}
+
 /* A directory of its own: the application, or all of the repository. */
 static int private(struct checkout *c, struct layout *l, const struct ask *q,
     const struct conf_app *app, bool opens, const char **root, struct arena *a,
@@ -215,7 +227,7 @@ static int private(struct checkout *c, struct layout *l, const struct ask *q,
 	    (!opens || (l->outside && !l->whole) ||
 		secrets_apply(c, *root, q, app, a, e) == 0))
 		return 0;
-	(void)tree_remove(*root, &e2);
+	(void)root_remove(*root, &e2);
 	return -1;
 }
 
@@ -235,7 +247,7 @@ lay_out(struct checkout *c, struct git *g, const struct ask *q,
 	if (!l.outside || strcmp(q->path, ".") == 0)
 		return 0;
 	/* It looks out of its directory: what it sees has to be there. */
-	if (tree_remove(*root, e) == -1)
+	if (root_remove(*root, e) == -1)
 		return -1;
 	if (opens || q->into != NULL) {
 		l = (struct layout){ .g = g,
@@ -290,7 +302,7 @@ checkout_done(struct checkout *c, const char *dir)
 	map_del(c->given, dir);
 	if (v->tree != NULL)
 		trees_trim(c);
-	else if (tree_remove(v->root, &e) == -1)
+	else if (root_remove(v->root, &e) == -1)
 		log_warn("-", "left behind error=\"%s\"", e.text);
 	free(v->root);
 	free(v);

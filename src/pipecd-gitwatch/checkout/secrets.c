@@ -122,9 +122,46 @@ out:
 	return rv;
 }
 
+/*
+ * Whoever works in the checkout must be able to keep what was opened out of
+ * what it says: ROOT.secrets, a base64 line for each value, and for each line
+ * of a value that has several, because logs come in lines.
+ */
 static int
-open_values(struct checkout *c, int appfd, const struct conf_app *app,
-    struct arena *a, struct err *e)
+name_values(const char *root, const struct secret *s, size_t n, struct arena *a,
+    struct err *e)
+{
+	struct buf b = BUF_INIT;
+	const char *p, *nl, *end;
+	size_t i;
+	int rv;
+
+	for (i = 0; i < n; i++) {
+		base64_encode(&b, s[i].p, s[i].len);
+		buf_addc(&b, '\n');
+		end = s[i].p + s[i].len;
+		for (p = s[i].p;
+		     (nl = memchr(p, '\n', (size_t)(end - p))) != NULL;
+		     p = nl + 1) {
+			base64_encode(&b, p, (size_t)(nl - p));
+			buf_addc(&b, '\n');
+		}
+		if (p != s[i].p && p < end) {
+			base64_encode(&b, p, (size_t)(end - p));
+			buf_addc(&b, '\n');
+		}
+	}
+	rv = file_write(
+	    arena_printf(a, "%s.secrets", root), b.p, b.len, 0600, false, e);
+	if (b.cap > 0)
+		explicit_bzero(b.p, b.cap);
+	buf_free(&b);
+	return rv;
+}
+
+static int
+open_values(struct checkout *c, const char *root, int appfd,
+    const struct conf_app *app, struct arena *a, struct err *e)
 {
 	struct tmpl_value data = tmpl_map(), values = tmpl_map();
 	size_t n = app->encryption.n_secrets, i;
@@ -143,6 +180,8 @@ open_values(struct checkout *c, int appfd, const struct conf_app *app,
 		}
 		tmpl_put(&values, p->key, tmpl_str(s[i].p, s[i].len), a);
 	}
+	if (root != NULL && n > 0 && name_values(root, s, n, a, e) == -1)
+		goto out;
 	tmpl_put(&data, "encryptedSecrets", values, a);
 	for (i = 0; i < app->encryption.n_targets; i++)
 		if (render(appfd, app->encryption.targets[i], &data, e) == -1) {
@@ -231,7 +270,8 @@ secrets_apply(struct checkout *c, const char *root, const struct ask *q,
 	}
 	/* As PipeCD: values first, so that an attachment may hold them. */
 	if (app->encryption.n_targets > 0 &&
-	    open_values(c, appfd, app, a, e) == -1)
+	    open_values(c, q->into == NULL ? root : NULL, appfd, app, a, e) ==
+		-1)
 		goto out;
 	if (app->attachment.n_targets > 0 &&
 	    attach(rootfd, appfd, q, app, a, e) == -1)
