@@ -53,6 +53,7 @@ spec:
     # The lock shows two at once, the file what was done how often.
     activate = (f"exec 9>>{DIR}/lock; flock -n 9 || echo overlap >>{oracle}; "
                 f"echo $PIPECD_TARGET $PIPECD_COMMIT >>{oracle}")
+    limit = "10s" if STORY == "good" else "1s"
     write(f"{repo}/site/app.pipecd.yaml", f"""apiVersion: pipecd.dev/v1beta1
 kind: Application
 spec:
@@ -67,7 +68,7 @@ spec:
     host:
       input:
         activate: '{activate}'
-        health: {{command: "! grep -q bad index.html", interval: 10ms, timeout: {"10s" if STORY == "good" else "1s"}}}}
+        health: {{command: "! grep -q bad index.html", interval: 10ms, timeout: {limit}}}
 """)
     write(f"{repo}/site/index.html", "one\n")
     git("add", "-A"), git("commit", "-q", "-m", "one")
