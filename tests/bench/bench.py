@@ -172,7 +172,7 @@ def floors():
     row("floor: fdatasync of 400 bytes, p50 / p99", f"{sync_ms:.2f} / {quantile(t, .99):.2f} ms")
     row("floor: start of a bare process", f"{seconds('/bin/true', n=51) * 1000:.2f} ms")
     row("floor: start of a process that opens libgit2",
-        f"{seconds(f'{TESTBIN}/libgit/git', 'open', n=21) * 1000:.2f} ms")
+        f"{seconds(f'{TESTBIN}/libgit/look', 'open', n=21) * 1000:.2f} ms")
     hop = run(f"{TESTBIN}/libbus/bench")
     for line in hop.strip().split("\n"):
         name, value = line.rsplit(":", 1)
@@ -243,7 +243,7 @@ def latency():
     ref = f"{a.repo}/.git/refs/heads/main"
     t = []
     for i in range(100):
-        open(f"{a.repo}/apps/app-00000/index.html", "w").write(f"{i}\n")
+        open(f"{a.repo}/apps/app-00000/index.html", "w").write(f"change {i}\n")
         a.git("add", "-A")
         tree = a.git("write-tree")
         commit = a.git("commit-tree", tree, "-p", "HEAD", "-m", f"change {i}")
@@ -272,7 +272,7 @@ def one_of_1000():
                    f"'{BIN}/pipecd-exec' -f {a.conf}", shell=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def frame_for(i):
-        open(f"{a.repo}/apps/app-00007/index.html", "w").write(f"{i}\n")
+        open(f"{a.repo}/apps/app-00007/index.html", "w").write(f"change {i}\n")
         a.commit(f"touch one, {i}")
         return subprocess.run([f"{BIN}/pipecd-gitwatch", "-1", "-f", a.conf], capture_output=True).stdout
 

@@ -119,6 +119,7 @@ def pipe(boundary=None):
         n += 1
         if n != boundary:
             continue
+        os.kill(e.pid, signal.SIGSTOP)	# starts nothing behind our back
         below = children(e.pid)
         victims = {
             "exec": [e.pid], "plan": [p.pid], "gitwatch": [g.pid],
@@ -127,9 +128,11 @@ def pipe(boundary=None):
         }.get(VICTIM, [e.pid, p.pid, g.pid] + below)
         for v in victims:
             kill(v)
+        os.kill(e.pid, signal.SIGCONT)
         killed = bool(victims)
         if VICTIM == "state":
-            e.wait()
+            while any(os.path.exists(f"/proc/{v}") and argv(v) != [b""] for v in victims):
+                time.sleep(0.001)	# dying ones may still write
             shutil.rmtree(state)
     rc = e.wait()
     p.wait(), g.wait()
