@@ -13,7 +13,8 @@
 /*
  * The two JSON mappings.
  * MSG_FRAME  names as in the .proto, 64-bit integers as numbers, short enum
- *	names (without the prefix their values share), absent when default;
+ *	names (without the prefix their values share), absent when default
+ *	(but for a `status`, which people select by);
  *	frame.Json is embedded as it is.
  * MSG_API  the proto3 JSON mapping: camelCase, 64-bit integers as strings,
  *	full enum names, bytes as base64; both spellings are read.

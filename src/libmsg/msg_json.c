@@ -239,7 +239,7 @@ msg_fields(struct buf *b, const struct shape *s, const ProtobufCMessage *m,
 
 	for (f = s->f; f < s->f + s->n; f++) {
 		at = FIELD_AT(m, f->d);
-		if (!is_there(f, m, at))
+		if (!is_there(f, m, at) && !(f->always && how == MSG_FRAME))
 			continue;
 		buf_add(b, f->lead[how] + !more, f->nlead[how] - !more);
 		more = true;

@@ -171,6 +171,8 @@ field_make(
 		f->msg = shape_of(d->descriptor);
 	} else if (d->type == PROTOBUF_C_TYPE_ENUM) {
 		f->en = enum_shape_of(d->descriptor);
+		f->always = d->label == PROTOBUF_C_LABEL_NONE &&
+			    strcmp(d->name, "status") == 0;
 	}
 }
 

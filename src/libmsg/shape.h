@@ -35,6 +35,7 @@ struct field {
 	size_t nlead[2];
 	size_t size; /* of one element in memory */
 	bool map;    /* repeated entries with string keys: a JSON object */
+	bool always; /* a status: frames name it also when it is the first */
 };
 
 enum special {

@@ -2,10 +2,11 @@
  * NAME
  *	pipecd-report - show what happens to deployments
  * SYNOPSIS
- *	pipecd-report [-v] [-f config] -t | -l | -c order id [stage] | [-t] -b
- *dir DESCRIPTION With -t, a filter: reads frames and writes them as text for
- *people.  It ends with its input, and then sums up: 3 deployments: 2 SUCCESS, 1
- *FAILURE
+ *	pipecd-report [-v] [-f config] -t [-b dir] | -l | -c order id [stage]
+ * DESCRIPTION
+ *	With -t, a filter: reads frames and writes them as text for people.  It
+ *	ends with its input, and then sums up:
+ *		3 deployments: 2 SUCCESS, 1 FAILURE
  *
  *	Everything that others wrote (names, commit messages, logs) is made
  *	harmless first: escape sequences, control characters, direction
@@ -80,8 +81,8 @@
 #include "conf.h"
 #include "report.h"
 
-static const char synopsis[] = "pipecd-report [-v] [-f config] -t | -l | -c "
-			       "order id [stage] | [-t] -b dir";
+static const char synopsis[] =
+    "pipecd-report [-v] [-f config] -t [-b dir] | -l | -c order id [stage]";
 
 struct options {
 	bool text, list;

@@ -27,14 +27,14 @@ refused() { run -100 "$@"; }
 
 @test "msg: int64 keeps its limits in both mappings" {
 	for v in 9223372036854775807 -9223372036854775808; do
-		[ "$(msg "{\"created_at\":$v}" model.Deployment frame frame)" = "{\"created_at\":$v}" ]
-		[ "$(msg "{\"createdAt\":\"$v\"}" model.Deployment api api)" = "{\"createdAt\":\"$v\"}" ]
+		[ "$(msg "{\"created_at\":$v}" model.Commit frame frame)" = "{\"created_at\":$v}" ]
+		[ "$(msg "{\"createdAt\":\"$v\"}" model.Commit api api)" = "{\"createdAt\":\"$v\"}" ]
 	done
-	refused msg '{"created_at":9223372036854775808}' model.Deployment frame frame
+	refused msg '{"created_at":9223372036854775808}' model.Commit frame frame
 	[[ "$output" == *"field created_at: byte 15: out of range"* ]]
-	refused msg '{"createdAt":"9223372036854775808"}' model.Deployment api api
-	refused msg '{"createdAt":"1x"}' model.Deployment api api
-	refused msg '{"created_at":"1"}' model.Deployment frame frame
+	refused msg '{"createdAt":"9223372036854775808"}' model.Commit api api
+	refused msg '{"createdAt":"1x"}' model.Commit api api
+	refused msg '{"created_at":"1"}' model.Commit frame frame
 	[[ "$output" == *"field created_at: byte 15: wants a number"* ]]
 	refused msg '{"index":2147483648}' model.PipelineStage frame frame
 	refused msg '{"deployment_chain_block_index":-1}' model.Deployment frame frame
@@ -50,12 +50,15 @@ refused() { run -100 "$@"; }
 		[ "$(msg "{\"status\":$v}" model.Deployment frame frame)" = '{"status":"SUCCESS"}' ]
 	done
 	[ "$(msg '{"status":77}' model.Deployment frame api)" = '{"status":77}' ]
+	# A status is what people select by: frames name it also when it is the first.
+	[ "$(msg '{}' model.Deployment frame frame)" = '{"status":"PENDING"}' ]
+	[ "$(msg '{}' model.Deployment frame api)" = '{}' ]
 	refused msg '{"stages":[{},{"status":"DONE"}]}' model.Deployment frame frame
 	[[ "$output" == *'field stages[1].status: byte '*'"DONE" is no model.StageStatus'* ]]
 }
 
 @test "msg: maps are objects; a key that comes twice is refused" {
-	[ "$(msg '{"labels":{"a":"1","":"2"}}' model.Deployment frame frame)" = '{"labels":{"a":"1","":"2"}}' ]
+	[ "$(msg '{"labels":{"a":"1","":"2"}}' model.ApplicationInfo frame frame)" = '{"labels":{"a":"1","":"2"}}' ]
 	refused msg '{"labels":{"a":"1","b":"2","a":"3"}}' model.Deployment frame frame
 	[[ "$output" == *"field labels: "*"the key a is there twice"* ]]
 	refused msg '{"labels":{"a":null}}' model.Deployment frame frame
@@ -64,10 +67,10 @@ refused() { run -100 "$@"; }
 	refused msg '{"gitPath":{},"git_path":{}}' model.Deployment api api
 	# Packed bytes may repeat a key: the last one wins.
 	printf '\122\006\012\001a\022\0011\122\006\012\001a\022\0012' >"$BATS_TEST_TMPDIR/p"
-	[ "$("$M" convert model.Deployment pack frame <"$BATS_TEST_TMPDIR/p")" = '{"labels":{"a":"2"}}' ]
+	[ "$("$M" convert model.Deployment pack api <"$BATS_TEST_TMPDIR/p")" = '{"labels":{"a":"2"}}' ]
 	# And leave an entry's value out.
 	printf '\142\003\012\001a' >"$BATS_TEST_TMPDIR/p"
-	[ "$("$M" convert model.Deployment pack frame <"$BATS_TEST_TMPDIR/p")" = '{"deploy_targets_by_plugin":{"a":{}}}' ]
+	[ "$("$M" convert model.Deployment pack api <"$BATS_TEST_TMPDIR/p")" = '{"deployTargetsByPlugin":{"a":{}}}' ]
 }
 
 @test "msg: bytes are base64 in either alphabet, padded or not" {
