@@ -183,6 +183,12 @@ bool path_clean(char *dst, const char *path);
  */
 int signals_open(struct err *e);
 int signals_next(int fd); /* a signal number, 0 when there is none now */
+/*
+ * poll(2) for a daemon's loop.  When nothing has happened for a second, memory
+ * that a burst of work left behind is given back to the system, once.
+ */
+struct pollfd;
+int poll_idle(struct pollfd *p, unsigned long n, int timeout_ms);
 /* The supervisor waits for one line on descriptor 4, if it gave us one. */
 void ready(void);
 enum {

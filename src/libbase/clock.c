@@ -1,5 +1,7 @@
 #include "base.h"
 
+#include <malloc.h>
+#include <poll.h>
 #include <time.h>
 
 static int64_t
@@ -44,4 +46,26 @@ time_iso(char dst[21], int64_t unix_s)
 	if (gmtime_r(&t, &tm) == NULL ||
 	    strftime(dst, 21, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
 		dst[0] = '\0';
+}
+
+int
+poll_idle(struct pollfd *p, unsigned long n, int timeout_ms)
+{
+	enum {
+		CALM_MS = 1000
+	};
+	static bool trimmed;
+	int r;
+
+	if (!trimmed && (timeout_ms < 0 || timeout_ms > CALM_MS)) {
+		if ((r = poll(p, n, CALM_MS)) != 0)
+			return r;
+		(void)malloc_trim(0);
+		trimmed = true;
+		if (timeout_ms > 0)
+			timeout_ms -= CALM_MS;
+	}
+	if ((r = poll(p, n, timeout_ms)) > 0)
+		trimmed = false;
+	return r;
 }

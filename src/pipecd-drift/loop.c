@@ -123,7 +123,8 @@ drift_loop(struct drift *d, int signals, struct err *e)
 		    (struct pollfd){ .fd = launcher_fd(d->launcher),
 			    .events = POLLIN };
 		procs = procs_poll(d, pfd + PFD__N, PFD_MAX - PFD__N);
-		if (poll(pfd, PFD__N + procs, wait) == -1 && errno != EINTR)
+		if (poll_idle(pfd, PFD__N + procs, wait) == -1 &&
+		    errno != EINTR)
 			return err_sys(e, "poll");
 		if (stopped(signals))
 			return 0;

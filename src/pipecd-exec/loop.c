@@ -610,8 +610,7 @@ exec_loop(struct exec *x, int signals, struct err *e)
 		for (i = k = 0; i < x->n_active; i++)
 			if (x->active[i]->proc != NULL)
 				order[k++] = x->active[i];
-		if (poll(p, (nfds_t)n, poll_ms(x, more)) == -1 &&
-		    errno != EINTR) {
+		if (poll_idle(p, n, poll_ms(x, more)) == -1 && errno != EINTR) {
 			err_sys(e, "poll");
 			goto out;
 		}

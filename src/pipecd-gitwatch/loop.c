@@ -436,8 +436,8 @@ gitwatch_loop(struct gitwatch *g, struct err *e)
 		if (tick != -1 && (left == -1 || tick < left))
 			left = tick;
 		n = fill(g, pfd, of);
-		if (poll(pfd, n, left > INT32_MAX ? INT32_MAX : (int)left) ==
-			-1 &&
+		if (poll_idle(pfd, n,
+			left > INT32_MAX ? INT32_MAX : (int)left) == -1 &&
 		    errno != EINTR) {
 			err_sys(e, "poll");
 			goto out;

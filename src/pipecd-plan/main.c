@@ -205,7 +205,7 @@ plan_loop(struct plan *p, int sig, struct err *e)
 			POLLIN, 0
 		};
 		n = PFD_VOTE + votes_poll(p, pfd + PFD_VOTE);
-		if (poll(pfd, n, wait) == -1 && errno != EINTR)
+		if (poll_idle(pfd, n, wait) == -1 && errno != EINTR)
 			return err_sys(e, "poll");
 		bus_tick(p->bus);
 		while (p->launcher != NULL &&

@@ -280,7 +280,7 @@ def one_of_1000():
         """Read exec's frames up to the RUNNING one; when it came."""
         for line in pipe:
             f = json.loads(line)
-            if f["kind"] == "deployment" and f["deployment"]["status"] == "RUNNING":
+            if f["kind"] == "deployment" and f["deployment"].get("status") == "RUNNING":
                 return time.perf_counter()
         return None
 
