@@ -24,6 +24,7 @@ enum {
 	EXIT_GRACE_MS = 5000,	  /* between stage_done and its exit */
 	STOP_GRACE_MS = 10000,	  /* our own SIGTERM: stages may end */
 	LOCK_WAIT_MS = 30000,	  /* for what a former stage left behind */
+	LOCK_ORDER_MS = 600000,	  /* for a terraform that ends in order */
 	LOCK_POLL_MS = 50,
 	DISK_RETRY_MS = 1000,
 	CHECKOUT_IDLE_MS = 10000,
@@ -83,6 +84,7 @@ struct resident {
 	int stages;	  /* that it has in hand */
 	int64_t idle_at;  /* ends it when it has none until then */
 	int64_t again_at; /* after a death: not before then */
+	int64_t lock_at;  /* since when a former one is in the way */
 	bool bad;	  /* a bad line was said */
 };
 
@@ -150,7 +152,7 @@ struct deployment {
 	struct proc *proc;
 	int64_t mark_at;  /* now_ms when its time was last journaled */
 	int64_t check_at; /* the next checkpoint */
-	int64_t lock_at;  /* gives up waiting for the lock */
+	int64_t lock_at;  /* since when it waits for the lock */
 	int64_t wake_at;  /* 0: nothing to wait for */
 	char *checkout_id[2], *dir[2], *root[2]; /* target, running */
 	int checkout_tries;
@@ -320,8 +322,13 @@ void residents_close(struct exec *x);
 /* lock.c */
 /* The lock of an application: a descriptor, -1 busy, -2 with *e. */
 int lock_take(struct exec *x, const char *application_id, struct err *e);
-/* Kill whoever still holds it, as far as we may; how many it found. */
-int lock_break(struct exec *x, const char *application_id, struct buf *who);
+/*
+ * End whoever still holds it, as far as we may: SIGTERM when we have waited
+ * for 0 ms, later SIGKILL; at once when -1.  Where `orderly`, what was asked to
+ * end already is left alone for LOCK_ORDER_MS; true: there is such a one.
+ */
+bool lock_break(struct exec *x, const char *application_id, int64_t waited,
+    bool orderly, struct buf *who);
 /* Kill a process group that a former exec journaled, if it is still that. */
 void process_kill(struct exec *x, int64_t pid, int64_t started_at);
 /* Clock ticks since boot when it started; -1: it is gone. */

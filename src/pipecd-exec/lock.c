@@ -39,10 +39,27 @@ lock_take(struct exec *x, const char *application_id, struct err *e)
 	return -1;
 }
 
-/* Whether a process has that file open. */
+/* Whether that descriptor holds the lock, and does not just name the file. */
+static bool
+locked(const char *pid, const char *fd, struct buf *b)
+{
+	char path[96];
+	struct err e;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.16s/fdinfo/%.16s", pid, fd);
+	buf_reset(b);
+	return file_read(path, 65536, b, &e) == 1 &&
+	       strstr(b->p, "FLOCK") != NULL;
+}
+
+/*
+ * Whether a process holds the lock on that file.  A service that a stage
+ * started for good has the file open too, but its stage gave the lock back.
+ */
 static bool
 holds(const char *pid, const struct stat *want)
 {
+	struct buf b = BUF_INIT;
 	char path[64];
 	struct dirent *f;
 	struct stat st;
@@ -56,9 +73,35 @@ holds(const char *pid, const struct stat *want)
 		if (f->d_name[0] != '.' &&
 		    fstatat(dirfd(d), f->d_name, &st, 0) == 0)
 			yes = st.st_dev == want->st_dev &&
-			      st.st_ino == want->st_ino;
+			      st.st_ino == want->st_ino &&
+			      locked(pid, f->d_name, &b);
 	closedir(d);
+	buf_free(&b);
 	return yes;
+}
+
+/*
+ * Whether it runs in a group but no session of its own: a platform put it
+ * there (terraform), with a signal that asked it to end when its stage died.
+ */
+static bool
+told(const char *pid)
+{
+	long group = 0, session = 0;
+	struct buf b = BUF_INIT;
+	char path[64];
+	struct err e;
+	char *p;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.16s/stat", pid);
+	if (file_read(path, 4096, &b, &e) == 1 &&
+	    (p = strrchr(b.p, ')')) != NULL && strlen(p) > 4) {
+		(void)strtol(p + 4, &p, 10); /* ") S " and the parent */
+		group = strtol(p, &p, 10);
+		session = strtol(p, &p, 10);
+	}
+	buf_free(&b);
+	return group != session;
 }
 
 static void
@@ -77,28 +120,34 @@ name_add(struct buf *who, const char *pid)
 	buf_free(&b);
 }
 
-int
-lock_break(struct exec *x, const char *application_id, struct buf *who)
+bool
+lock_break(struct exec *x, const char *application_id, int64_t waited,
+    bool orderly, struct buf *who)
 {
 	struct dirent *p;
 	struct stat st;
-	int n = 0;
+	bool patient = false;
 	DIR *d;
 
 	if (fstatat(x->lock_fd, application_id, &st, 0) == -1 ||
 	    (d = opendir("/proc")) == NULL)
-		return 0;
+		return false;
 	while ((p = readdir(d)) != NULL) {
 		long pid = strtol(p->d_name, NULL, 10);
 
 		if (pid <= 1 || pid == (long)getpid() || !holds(p->d_name, &st))
 			continue;
 		name_add(who, p->d_name);
-		(void)kill((pid_t)pid, SIGKILL);
-		n++;
+		/* Asked a second time, terraform would drop what it does. */
+		if (orderly && waited < LOCK_ORDER_MS && told(p->d_name))
+			patient = true;
+		else if (waited == 0)
+			(void)kill((pid_t)pid, SIGTERM);
+		else if (waited < 0 || waited >= TERM_GRACE_MS)
+			(void)kill((pid_t)pid, SIGKILL);
 	}
 	closedir(d);
-	return n;
+	return patient;
 }
 
 int64_t

@@ -70,6 +70,7 @@ resident_start(struct exec *x, struct resident *r, struct err *e)
 	struct buf who = BUF_INIT;
 	char hash[SHA256_HEX];
 	const char *lock;
+	bool first;
 	int rv = -1;
 
 	if (r->pid != 0)
@@ -79,11 +80,17 @@ resident_start(struct exec *x, struct resident *r, struct err *e)
 	sha256_hex(hash, r->targets, strlen(r->targets));
 	lock = arena_printf(x->turn, "resident-%s-%.16s", r->program, hash);
 	if ((l.lock = lock_take(x, lock, e)) == -1) {
-		(void)lock_break(x, lock, &who); /* of a former exec */
+		/* Of a former exec: its input has ended, and so should it. */
+		first = r->lock_at == 0;
+		if (first)
+			r->lock_at = now_ms();
+		(void)lock_break(
+		    x, lock, first ? 0 : now_ms() - r->lock_at, false, &who);
 		buf_free(&who);
 		r->again_at = now_ms() + LOCK_POLL_MS;
 		return 0;
 	}
+	r->lock_at = 0;
 	if (l.lock == -2 || pipe_new(&r->in, &l.in, true, e) == -1 ||
 	    pipe_new(&r->out, &l.out, false, e) == -1 ||
 	    (r->pid = launch(x->launcher, &l, e)) == -1) {

@@ -86,16 +86,26 @@ out:
 	return NULL;
 }
 
-/* What a former stage left alive is killed; who stays is named. */
+/*
+ * What a former stage left alive is ended; terraform may first write down what
+ * it did.  Who stays is named.
+ */
 static void
 lock_wait(struct exec *x, struct deployment *d)
 {
+	bool first = d->lock_at == 0, patient;
 	struct buf who = BUF_INIT;
+	int64_t waited;
 
-	if (d->lock_at == 0)
-		d->lock_at = now_ms() + LOCK_WAIT_MS;
-	(void)lock_break(x, d->app->id, &who);
-	if (now_ms() >= d->lock_at)
+	if (first)
+		d->lock_at = now_ms();
+	waited = first ? 0 : now_ms() - d->lock_at;
+	patient = lock_break(x, d->app->id, waited, true, &who);
+	if (first && who.len > 0)
+		stage_say(x, d, "INFO",
+		    "Waits for the end of what an earlier stage left: %s.",
+		    who.p);
+	if (waited >= LOCK_WAIT_MS && !patient)
 		stage_end(x, d, S_(FAILURE), true,
 		    "something that an earlier stage started still holds "
 		    "%s/run/lock/%s%s%s: end it, then sync again",
@@ -110,8 +120,8 @@ static bool
 start_again(struct deployment *d, const struct err *e)
 {
 	if (d->lock_at == 0)
-		d->lock_at = now_ms() + LOCK_WAIT_MS;
-	if (e->exit != RC_TEMP || now_ms() >= d->lock_at)
+		d->lock_at = now_ms();
+	if (e->exit != RC_TEMP || now_ms() - d->lock_at >= LOCK_WAIT_MS)
 		return false;
 	log_warn(d->id, "stage not started, again in 1s: %s", e->text);
 	d->wake_at = now_ms() + 1000;
@@ -661,10 +671,11 @@ proc_exited(struct exec *x, struct deployment *d, int status)
 	if ((lock = lock_take(x, d->app->id, &e)) >= 0)
 		close(lock);
 	else if (lock == -1)
-		(void)lock_break(x, d->app->id, &who);
+		(void)lock_break(x, d->app->id, -1, true, &who);
 	if (who.len > 0)
 		stage_say(x, d, "INFO",
-		    "Processes that outlived the stage were ended: %s.", who.p);
+		    "Processes that outlived the stage were told to end: %s.",
+		    who.p);
 	buf_free(&who);
 	r->pid = 0;
 	for (i = 0; i < FLOOD_MAX / READ_MAX && output_read(x, d); i++)

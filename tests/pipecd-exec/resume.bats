@@ -60,6 +60,40 @@ start_held() {
 	! grep -q OVERLAP "$T/count"
 }
 
+@test "a service that an earlier stage started for good is not ended with what is left of a later one" {
+	stage a HOST_SYNC '{"do":"service"}'
+	stage b HOST_SYNC '{"do":"orphan"}'
+	deployment d-1 app >"$T/in1"
+	exec_bg
+	cat "$T/in1" >&"$IN"
+	until_true 10 test -s "$T/daemon.pid"
+	kill -9 "$PID"
+	wait "$PID" || true
+	exec {IN}>&-
+	touch "$T/go"
+	runs 0 /dev/null
+	! kill -0 "$(cat "$T/daemon.pid")" 2>/dev/null
+	kill "$(cat "$T/service.pid")"
+}
+
+@test "what a platform asked to end when its stage was killed is waited for, and signalled no more" {
+	stage a HOST_SYNC '{"do":"orderly"}'
+	deployment d-1 app >"$T/in1"
+	exec_bg
+	cat "$T/in1" >&"$IN"
+	until_true 10 test -s "$T/orderly.pid"
+	kill -9 "$PID"
+	wait "$PID" || true
+	exec {IN}>&-
+	touch "$T/go"
+	exec_bg
+	until_true 10 said stage_log '.text|contains("Waits for the end of what an earlier stage left")'
+	touch "$T/write"
+	exec_end
+	[ "$(cat "$T/orderly")" = written ]
+	[ "$(status d-1)" = SUCCESS ]
+}
+
 @test "SIGTERM asks the stage to end, leaves it RUNNING, exits, and the next exec resumes" {
 	start_held hold
 	kill "$PID"
