@@ -26,6 +26,8 @@ journal_stage_find(const struct journal_state *s, const char *id)
 {
 	size_t i;
 
+	if (s->deployment == NULL)
+		return -1;
 	for (i = 0; i < s->n_stages; i++)
 		if (strcmp(s->deployment->stages[i]->id, id) == 0)
 			return (int)i;
@@ -127,6 +129,7 @@ model_take(struct journal_state *s, const Model__Deployment *m,
 		old = journal_stage_find(s, d->stages[i]->id);
 		if (old == -1)
 			continue;
+		must(s->deployment != NULL); /* that is where it was found */
 		stage[i] = s->stage[old];
 		if (s->deployment->stages[old]->status > d->stages[i]->status)
 			d->stages[i] = s->deployment->stages[old];
@@ -189,6 +192,7 @@ apply_process(
 	if (i == -1)
 		return -1;
 	m = s->deployment->stages[i];
+	must(s->stage != NULL); /* as many as the deployment has */
 	st = &s->stage[i];
 	if (stage_ended(m->status))
 		return 0;
@@ -224,6 +228,7 @@ apply_done(struct journal_state *s, const Frame__StageDone *p, struct err *e)
 		return err_set(e, RC_PERM, "status %s is not an end",
 		    msg_enum_name(&model__stage_status__descriptor,
 			(int)p->status, MSG_FRAME));
+	must(s->stage != NULL);
 	m = s->deployment->stages[i];
 	if (stage_ended(m->status))
 		return 0;

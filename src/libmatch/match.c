@@ -201,12 +201,12 @@ run(const struct tok *t, int n, const char *s, size_t len)
 }
 
 static size_t
-count(const char *s, size_t n, char c)
+count(const char *s, char c)
 {
-	size_t i, k = 0;
+	size_t k = 0;
 
-	for (i = 0; i < n; i++)
-		k += s[i] == c;
+	for (; (s = strchr(s, c)) != NULL; s++)
+		k++;
 	return k;
 }
 
@@ -215,7 +215,7 @@ static bool
 match_one(const char *pattern, const char *path, size_t len)
 {
 	struct tok t[PATTERN_MAX];
-	size_t plen = strlen(pattern), slashes = count(pattern, plen, '/');
+	size_t plen = strlen(pattern), slashes = count(pattern, '/');
 	size_t parent = 0, k;
 	int n;
 

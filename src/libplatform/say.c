@@ -153,6 +153,7 @@ run_secrets_of(struct run *r, const char *root)
 			    r, arena_strndup(r->arena, value.p, value.len));
 	}
 out:
+	must(file.p != NULL && value.p != NULL);
 	explicit_bzero(file.p, file.cap);
 	explicit_bzero(value.p, value.cap);
 	buf_free(&file);

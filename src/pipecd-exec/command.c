@@ -141,6 +141,7 @@ answer_ok(const struct asked *q, const char *text)
 		client_answer(q->x, q->client, &f);
 		return;
 	}
+	must(q->c != NULL); /* who is no client has sent a command frame */
 	done = arena_new_of(q->x->turn, Frame__CommandDone);
 	*done = (Frame__CommandDone)FRAME__COMMAND_DONE__INIT;
 	done->command_id = arena_strdup(q->x->turn, q->c->id);
@@ -163,6 +164,7 @@ answer_err(const struct asked *q, int exit, const char *text)
 		client_answer(q->x, q->client, &f);
 		return;
 	}
+	must(q->c != NULL); /* who is no client has sent a command frame */
 	done = arena_new_of(q->x->turn, Frame__CommandDone);
 	*done = (Frame__CommandDone)FRAME__COMMAND_DONE__INIT;
 	done->command_id = arena_strdup(q->x->turn, q->c->id);

@@ -604,6 +604,7 @@ exec_loop(struct exec *x, int signals, struct err *e)
 			p = xrealloc(p, cap * sizeof(*p));
 			order = xrealloc(order, cap * sizeof(*order));
 		}
+		must(p != NULL); /* there are slots without any process */
 		procs = poll_fill(x, p);
 		n = poll_residents(x, p, procs);
 		slot_set(&p[PFD_SIGNAL], signals, POLLIN);

@@ -13,7 +13,7 @@ http_start() {
 # SSH_HOSTS (the known_hosts file)
 ssh_start() {
 	local d=$BATS_TEST_TMPDIR/ssh i
-	mkdir -p -m 700 "$d"
+	mkdir -p "$d" && chmod 700 "$d"
 	ssh-keygen -q -t ed25519 -N '' -f "$d/host"
 	ssh-keygen -q -t "${2:-ed25519}" -N '' -f "$d/key"
 	cp "$d/key.pub" "$d/authorized"

@@ -21,11 +21,11 @@ COMMIT=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 RUNNING=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 
 # stage ID NAME CONFIG ['"more":"of the plan"']: adds one to $STAGES, $PLANS
-stages() { STAGES= PLANS=; }
+stages() { STAGES='' PLANS=''; }
 stage() {
 	local program=host rb=
 	case $2 in
-	WAIT*) program=exec ;;
+	WAIT*) program='exec' ;;
 	SCRIPT*) program=script ;;
 	esac
 	case $2 in *ROLLBACK) rb=',"rollback":true' ;; esac
