@@ -125,6 +125,8 @@ int conf_piped_read(struct conf_piped *c, const char *name, const char *text,
  */
 int conf_piped_open(
     struct conf_piped *c, const char *path, struct arena *a, struct err *e);
+/* A repository's id names a directory: one component, of plain characters. */
+bool conf_repo_id_safe(const char *id);
 /* Append the effective config as YAML; reading that gives the same. */
 void conf_piped_print(struct buf *out, const struct conf_piped *c,
     enum conf_who who, const char *plugin);

@@ -61,6 +61,16 @@ type_of(const char *type)
 	return NULL;
 }
 
+bool
+conf_repo_id_safe(const char *id)
+{
+	size_t n = strlen(id);
+
+	return n > 0 && n <= 100 && id[0] != '.' && id[0] != '-' &&
+	       strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			  "0123456789._-") == n;
+}
+
 static bool
 hex64(const char *s)
 {
@@ -87,6 +97,21 @@ RULE(rule_provider)
 		c->config = object_text(&objects[t->target], conf, false, r->a);
 }
 
+/* An earlier entry of a list whose `key` has the same text. */
+static bool
+seen_before(const struct node *list, const struct node *entry, const char *key)
+{
+	const struct node *a = key_value(entry, key), *b, *i;
+
+	if (a == NULL || a->type != NODE_STRING || a->n == 0)
+		return false;
+	for (i = list->first; i != entry; i = i->next)
+		if ((b = key_value(i, key)) != NULL && b->type == NODE_STRING &&
+		    strcmp(a->text, b->text) == 0)
+			return true;
+	return false;
+}
+
 /* Targets of built-in platforms are checked here; others by their plugin. */
 static void
 targets(struct reader *r, struct conf_plugin *c, const struct node *n,
@@ -95,11 +120,15 @@ targets(struct reader *r, struct conf_plugin *c, const struct node *n,
 	struct path all = { .up = at, .name = "deployTargets" };
 	struct path one = { .up = &all }, p = { .up = &one, .name = "config" };
 	const struct node *list = key_value(n, "deployTargets"), *i, *conf;
+	struct path name = { .up = &one, .name = "name" };
 	struct node none;
 
 	if (list == NULL || list->type != NODE_SEQ)
 		return;
 	for (i = list->first; i != NULL; i = i->next, one.index++) {
+		if (seen_before(list, i, "name"))
+			mistake(r, key_value(i, "name"), &name,
+			    "%.40s is there twice", key_value(i, "name")->text);
 		if ((conf = key_value(i, "config")) == NULL) {
 			none = *i;
 			none.type = NODE_MAP;
@@ -123,6 +152,18 @@ check_hash(struct reader *r, const struct node *n, const struct path *at)
 	if (sha != NULL && sha->type == NODE_STRING && sha->n > 0 &&
 	    !hex64(sha->text))
 		mistake(r, sha, &p, "not 64 hex digits");
+}
+
+RULE(rule_host_target)
+{
+	const struct node *root = key_value(n, "root");
+	struct path p = { .up = at, .name = "root" };
+
+	(void)base;
+	if (root != NULL && root->type == NODE_STRING && root->n > 0 &&
+	    root->text[0] != '/')
+		mistake(r, root, &p, "\"%.40s\" is not an absolute path",
+		    root->text);
 }
 
 RULE(rule_tool)
@@ -169,6 +210,31 @@ given(const struct node *map, const char *key)
 	return n != NULL && !(n->type == NODE_STRING && n->n == 0);
 }
 
+/* A mirror is named by it.  PipeCD, whose rules hold with an apiAddress, takes any. */
+static void
+check_repositories(
+    struct reader *r, const struct node *n, const struct path *at)
+{
+	struct path all = { .up = at, .name = "repositories" };
+	struct path one = { .up = &all }, p = { .up = &one, .name = "repoId" };
+	const struct node *list = key_value(n, "repositories"), *i, *id;
+
+	if (list == NULL || list->type != NODE_SEQ)
+		return;
+	for (i = list->first; i != NULL; i = i->next, one.index++) {
+		id = key_value(i, "repoId");
+		if (id == NULL || id->type != NODE_STRING || id->n == 0)
+			continue;
+		if (!conf_repo_id_safe(id->text))
+			mistake(r, id, &p,
+			    "\"%.40s\" cannot name a directory; use letters, "
+			    "digits, . _ -",
+			    id->text);
+		else if (seen_before(list, i, "repoId"))
+			mistake(r, id, &p, "%.40s is there twice", id->text);
+	}
+}
+
 /* With a control plane, who we are must be there. */
 RULE(rule_piped)
 {
@@ -183,8 +249,10 @@ RULE(rule_piped)
 	p.name = "pipedKeyData";
 	if (given(n, "pipedKeyFile") && given(n, "pipedKeyData"))
 		mistake(r, d, &p, "pipedKeyFile is there too; leave one out");
-	if (!given(n, "apiAddress"))
+	if (!given(n, "apiAddress")) {
+		check_repositories(r, n, at);
 		return;
+	}
 	for (i = 0; i < NITEMS(need); i++) {
 		p.name = need[i];
 		if (!given(n, need[i]))

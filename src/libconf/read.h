@@ -54,6 +54,7 @@ int conf_kind_object(const char *kind);
 	    const struct path *at)
 RULE(rule_health);
 RULE(rule_terraform);
+RULE(rule_host_target);
 RULE(rule_tool);
 RULE(rule_approval);
 RULE(rule_metric);

@@ -19,17 +19,6 @@ enum {
 	PFD__N = PFD_WORKER + WORKERS_MAX
 };
 
-/* An id names a directory: one component, of plain characters. */
-static bool
-id_safe(const char *id)
-{
-	size_t n = strlen(id);
-
-	return n > 0 && n <= 100 && id[0] != '.' && id[0] != '-' &&
-	       strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-			  "0123456789._-") == n;
-}
-
 /* What the mirror has from before, so that a forced push is seen as one. */
 static void
 remember(struct repo *r)
@@ -72,7 +61,7 @@ gitwatch_open(struct gitwatch *g, struct err *e)
 		const struct conf_repo *c = &g->conf.repositories[i];
 		struct repo *r = &g->repos[i];
 
-		if (!id_safe(c->id)) {
+		if (!conf_repo_id_safe(c->id)) {
 			err_set(e, RC_PERM,
 			    "spec.repositories: repoId \"%.100s\" is no name "
 			    "for a directory: use letters, digits, . _ -",

@@ -84,6 +84,17 @@ setup() {
 	[ -z "$output" ]
 }
 
+@test "piped: what would be ambiguous or out of place later is refused when it is read" {
+	printf 'apiVersion: pipecd.dev/v1beta1\nkind: Piped\nspec:\n  repositories:\n' >t.yaml
+	for id in web web ../web; do echo "    - {repoId: $id, remote: /x, branch: main}" >>t.yaml; done
+	printf '  plugins:\n    - {name: host, deployTargets: [{name: a, config: {root: srv}}, {name: a, config: {root: /srv}}]}\n' >>t.yaml
+	run -1 $conf piped t.yaml
+	[[ "$output" == *"t.yaml:6:16: repositories[1].repoId: web is there twice"* ]]
+	[[ "$output" == *'repositories[2].repoId: "../web" cannot name a directory'* ]]
+	[[ "$output" == *'plugins[0].deployTargets[0].config.root: "srv" is not an absolute path'* ]]
+	[[ "$output" == *"plugins[0].deployTargets[1].name: a is there twice"* ]]
+}
+
 @test "check: exit 0 all good, 1 some refused, 100 when one cannot be read; all mistakes, by line" {
 	run -0 $conf check "$golden/app-host.in" "$golden/piped-v1.in"
 	run -1 $conf check "$golden/app-host.in" "$golden/app-mistakes.in" "$golden/piped-v1.in"

@@ -11,16 +11,6 @@
 
 #include "seal.h"
 
-static bool
-id_safe(const char *id)
-{
-	size_t n = strlen(id);
-
-	return n > 0 && n <= 100 && id[0] != '.' && id[0] != '-' &&
-	       strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-			  "0123456789._-") == n;
-}
-
 /* The mirror, kept open, and the commit in it. */
 static int
 repo_of(struct checkout *c, const char *id, const char *commit, struct git **gp,
@@ -31,7 +21,7 @@ repo_of(struct checkout *c, const char *id, const char *commit, struct git **gp,
 	struct git *g;
 	int r;
 
-	if (!id_safe(id))
+	if (!conf_repo_id_safe(id))
 		return err_set(e, RC_PERM, "repo \"%.100s\": no such name", id);
 	if ((g = map_get(c->repos, id)) == NULL) {
 		snprintf(path, sizeof(path), "%s/mirror/%s.git",
