@@ -11,7 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	struct hcl h = { .structured = map_new(), .sensitive = map_new() };
+	struct hcl h = { .structured = map_new(),
+		.sensitive = map_new(),
+		.declared = map_new() };
 	struct arena *a = arena_new();
 	char *text = xcalloc(n == 0 ? 1 : n, 1);
 

@@ -262,6 +262,7 @@ is_structured(const char *type)
 static void
 add_variable(struct hcl *h, const struct block *b)
 {
+	(void)map_put(h->declared, b->label, h);
 	if (is_structured(b->type))
 		(void)map_put(h->structured, b->label, h);
 	if (b->sensitive != NULL && strcmp(b->sensitive, "true") == 0)
@@ -312,6 +313,7 @@ hcl_scan(struct hcl *h, const char *dir, struct arena *a)
 	memset(h, 0, sizeof(*h));
 	h->structured = map_new();
 	h->sensitive = map_new();
+	h->declared = map_new();
 	if ((dp = opendir(dir)) == NULL)
 		return;
 	while ((d = readdir(dp)) != NULL) {
@@ -338,4 +340,5 @@ hcl_free(struct hcl *h)
 {
 	map_free(h->structured);
 	map_free(h->sensitive);
+	map_free(h->declared);
 }

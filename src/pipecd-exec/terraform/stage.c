@@ -144,9 +144,11 @@ plan_and_keep(struct work *w, bool exit_on_none, struct err *e)
 		return 0;
 	stage_meta(w->r, meta_plan, c.hash, true);
 	stage_meta(w->r, meta_text, c.text, true);
-	if (c.none && exit_on_none)
+	if (c.none && exit_on_none) {
+		(void)unlink(w->plan);
 		return stage_done(w->r, MODEL__STAGE_STATUS__STAGE_EXITED,
 		    "no changes: the deployment ends here");
+	}
 	return stage_done(
 	    w->r, MODEL__STAGE_STATUS__STAGE_SUCCESS, "%s", c.text);
 }

@@ -28,6 +28,7 @@ struct hcl {
 	struct map
 	    *structured;       /* variables that take an expression, not text */
 	struct map *sensitive; /* variables whose values are secret */
+	struct map *declared;  /* all variables */
 	bool backend;	       /* a backend or cloud block is there */
 };
 /* Read the *.tf of a directory; what cannot be read is skipped. */

@@ -286,9 +286,11 @@ add_var(struct buf *b, const struct work *w, const char *kv, struct err *e)
 /*
  * Terraform masks sensitive values, but not everywhere (what a resource copies
  * from one of them is shown): those that came through us are masked here too.
+ * A variable that this commit does not declare may have been one: what its
+ * value was copied to is shown when it is destroyed.
  */
 static void
-add_secret(struct work *w, const char *kv)
+add_secret(struct work *w, const char *kv, bool env)
 {
 	struct run *r = w->r;
 	size_t n = strcspn(kv, "=");
@@ -296,7 +298,10 @@ add_secret(struct work *w, const char *kv)
 
 	if (str_prefix(name, "TF_VAR_"))
 		name += strlen("TF_VAR_");
-	if (kv[n] == '=' && map_get(w->hcl.sensitive, name) != NULL)
+	else if (env)
+		return;
+	if (kv[n] == '=' && (map_get(w->hcl.sensitive, name) != NULL ||
+				map_get(w->hcl.declared, name) == NULL))
 		run_secret(r, kv + n + 1);
 }
 
@@ -321,7 +326,7 @@ write_vars(struct work *w, struct err *e)
 			char *name = arena_strndup(w->r->arena, lists[i][k],
 			    strcspn(lists[i][k], "="));
 
-			add_secret(w, lists[i][k]);
+			add_secret(w, lists[i][k], false);
 			(void)map_put(
 			    last, name, arena_strdup(w->r->arena, lists[i][k]));
 		}
@@ -344,7 +349,7 @@ put_pairs(struct work *w, const char *const *v, size_t n)
 	for (i = 0; i < n; i++) {
 		const char *eq = strchr(v[i], '=');
 
-		add_secret(w, v[i]);
+		add_secret(w, v[i], true);
 		if (eq != NULL && eq != v[i])
 			env_put(&w->env, w->r->arena,
 			    arena_strndup(
@@ -480,5 +485,9 @@ work_open(struct work *w, struct run *r, const char *key,
 void
 work_close(struct work *w)
 {
+	/* It may hold secrets, and the next stage writes its own. */
+	if (w->dir != NULL)
+		(void)unlink(
+		    arena_printf(w->r->arena, "%s/vars.tfvars", w->dir));
 	hcl_free(&w->hcl);
 }

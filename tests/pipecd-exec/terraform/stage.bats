@@ -36,6 +36,18 @@ setup() { terraform_new "$BATS_TEST_TMPDIR"; }
 	[[ "$output$stderr" != *canary-7* ]]
 }
 
+@test "a secret variable is in no log of the commit that removes it, and in no file after a stage" {
+	sed -i 's/"who=target"/"who=target", "password=canary-8"/' "$CONF"
+	tf_stage TERRAFORM_SYNC $C1
+	[ "$STATUS" = SUCCESS ]
+	sed -i '/^variable "password"/,/^}/d; s/, password = var.password//' "$D/src/$C2/apps/infra/main.tf"
+	DEP=two tf_stage TERRAFORM_PLAN $C2
+	[ "$STATUS" = SUCCESS ]
+	[[ "$LOG" == *"***"* ]]
+	[[ "$output$stderr" != *canary-8* ]]
+	! grep -r canary-8 "$STATE/work"
+}
+
 @test "varFiles, commandFlags and commandEnvs reach terraform" {
 	echo 'who = "file"' >"$D/src/$C1/apps/infra/prod.tfvars"
 	INPUT='{"varFiles":["prod.tfvars"],"commandFlags":{"shared":[],"plan":["-parallelism=1"]},"commandEnvs":{"shared":["TF_VAR_password=env"],"apply":["X=1"]}}'
