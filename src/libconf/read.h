@@ -53,6 +53,7 @@ int conf_kind_object(const char *kind);
 	void name(struct reader *r, const struct node *n, void *base, \
 	    const struct path *at)
 RULE(rule_health);
+RULE(rule_host_app);
 RULE(rule_terraform);
 RULE(rule_host_target);
 RULE(rule_tool);

@@ -49,6 +49,27 @@ RULE(rule_health)
 	one_of(r, n, at, "http", "command", true);
 }
 
+RULE(rule_host_app)
+{
+	const struct node *l = key_value(n, "files"), *i;
+	struct path p = { .up = at, .name = "files" }, one = { .up = &p };
+	const char *s;
+
+	(void)base;
+	if (l == NULL || l->type != NODE_SEQ)
+		return;
+	for (i = l->first; i != NULL; i = i->next, one.index++) {
+		if (i->type != NODE_STRING)
+			continue;
+		s = i->text + (i->text[0] == '!');
+		if (s[0] == '/' || str_prefix(s, "../") ||
+		    strstr(s, "/../") != NULL)
+			mistake(r, i, &one,
+			    "\"%.60s\" leaves the application's directory",
+			    i->text);
+	}
+}
+
 RULE(rule_terraform)
 {
 	struct path p = { .up = at, .name = "input" };

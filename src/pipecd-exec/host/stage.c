@@ -77,7 +77,15 @@ job_open(struct job *j, struct run *r, bool forward, struct err *e)
 	if (host_app_conf(&j->conf, forward ? s->app_config : s->running_config,
 		r->arena, e) == -1)
 		return -1;
-	return host_want(&j->want, &j->conf, j->dir, file, r->arena, e);
+	if (host_want(&j->want, &j->conf, j->dir, file, r->arena, e) == -1)
+		return -1;
+	/* Later on, a set that becomes empty is held. */
+	if (forward && j->conf.n_files > 0 && j->want.n == 0 &&
+	    *d->running_commit_hash == '\0')
+		return err_set(e, RC_PERM,
+		    "plugins.host.input.files: no file of commit %.7s matches",
+		    j->commit);
+	return 0;
 }
 
 static const char *

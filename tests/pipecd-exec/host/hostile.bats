@@ -89,6 +89,14 @@ refused() { # what the reason must hold
 	refused "takes away 8 of 8 files"
 }
 
+@test "patterns that match nothing at a first deployment, or leave the directory, are refused" {
+	INPUT='{"files":["dist/**"]}' host_stage HOST_SYNC $C1
+	refused "plugins.host.input.files: no file of commit 1111111 matches"
+	[ ! -e "$ROOTS/web-1/web/current" ]
+	INPUT='{"files":["../other/**"]}' host_stage HOST_SYNC $C1
+	refused 'files[0]: "../other/**" leaves the application'"'s directory"
+}
+
 @test "spec.confirm in the commit's own config lets a loss through" {
 	for i in 1 2 3 4 5 6; do echo $i >"$D/src/$C1/f$i"; done
 	host_stage HOST_SYNC $C1
