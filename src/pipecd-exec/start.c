@@ -44,18 +44,51 @@ journal_dir(struct exec *x, struct err *e)
 
 struct left {
 	struct deployment *d;
+	int64_t written_ns; /* its journal, last */
 	int64_t committed_at, triggered_at;
 };
 
+/* When a deployment's journal was last written to, Unix ns; 0: it is gone. */
+static int64_t
+written_ns(const struct exec *x, const char *id)
+{
+	char name[JOURNAL_NAME];
+	struct stat st;
+	struct err e;
+
+	if (journal_name(name, id, &e) == -1 ||
+	    fstatat(x->journal_fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return 0;
+	return (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+}
+
+static int
+by_number(int64_t a, int64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+/*
+ * What has ended comes first, in the order in which it ended: commits and
+ * triggers have seconds only, and the last to end says what runs.  Then the
+ * others, as they are queued.
+ */
 static int
 older(const void *a, const void *b)
 {
 	const struct left *p = a, *q = b;
+	bool p_over = deployment_ended(p->d->s.deployment->status);
+	bool q_over = deployment_ended(q->d->s.deployment->status);
+	int r;
 
-	if (p->committed_at != q->committed_at)
-		return p->committed_at < q->committed_at ? -1 : 1;
-	if (p->triggered_at != q->triggered_at)
-		return p->triggered_at < q->triggered_at ? -1 : 1;
+	if (p_over != q_over)
+		return p_over ? -1 : 1;
+	if (!p_over &&
+	    ((r = by_number(p->committed_at, q->committed_at)) != 0 ||
+		(r = by_number(p->triggered_at, q->triggered_at)) != 0))
+		return r;
+	if ((r = by_number(p->written_ns, q->written_ns)) != 0)
+		return r;
 	return strcmp(p->d->id, q->d->id);
 }
 
@@ -93,8 +126,8 @@ left_load(struct exec *x, const char *id, struct left **left, size_t *n)
 	(void)snprintf(
 	    d->commit, sizeof(d->commit), "%s", m->trigger->commit->hash);
 	*left = xrealloc(*left, (*n + 1) * sizeof(**left));
-	(*left)[(*n)++] = (struct left){ d, m->trigger->commit->created_at,
-		m->trigger->timestamp };
+	(*left)[(*n)++] = (struct left){ d, written_ns(x, id),
+		m->trigger->commit->created_at, m->trigger->timestamp };
 }
 
 /* A process that runs a stage of it now would run beside the next attempt. */
@@ -125,8 +158,10 @@ ended_again(struct exec *x, struct deployment *d)
 	x->ended++;
 	x->failed += m->status != D_(SUCCESS) &&
 		     !str_prefix(m->status_reason, "superseded by ");
-	if (p == NULL || !p->has_triggered_at ||
-	    p->triggered_at <= m->trigger->timestamp)
+	/* Unless apps.ndjson already has one that ended later. */
+	if (p == NULL || p->deployment_id == NULL ||
+	    !deployment_ended(p->status) ||
+	    written_ns(x, p->deployment_id) <= written_ns(x, m->id))
 		past_put(x, m, true);
 	chain_member_ended(x, m);
 	d->phase = PH_ENDED;

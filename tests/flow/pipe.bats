@@ -80,3 +80,20 @@ setup() {
 	d=$(deployment_of site)
 	[ "$(jq -rs '[.[]|select(.kind=="stage_done")|.status]|join(" ")' "$STATE/journal/$d.ndjson")" = "SUCCESS SUCCESS SUCCESS" ]
 }
+
+@test "pipe: what ended last is what runs, also for an exec that has only the journals" {
+	agent_app site
+	repo_commit "$REPO" one
+	run -0 agent_pipe
+	echo two >"$REPO/site/index.html"
+	repo_commit "$REPO" two
+	run -0 agent_pipe
+	git -C "$REPO" revert --no-edit HEAD >/dev/null
+	last=$(git -C "$REPO" rev-parse HEAD)
+	run -0 agent_pipe
+	# As if it had been killed before it wrote down what it knew.
+	chmod u+w "$STATE"/journal/*.ndjson
+	: >"$STATE/journal/apps.ndjson"
+	pipecd-exec -f "$CONF" </dev/null >/dev/null
+	[ "$(jq -rs 'last|.running_commit' "$STATE/journal/apps.ndjson")" = "$last" ]
+}

@@ -6,7 +6,12 @@ setup() {
 }
 teardown() { agent_stop; }
 
-deployed() { [ "$(cat "$ROOTS"/web-*/"$1"/current/index.html 2>/dev/null | sort -u)" = "$2" ]; }
+deployed() {	# APP CONTENT: on every target
+	local t
+	for t in "$ROOTS"/web-*; do
+		[ "$(cat "$t/$1/current/index.html" 2>/dev/null)" = "$2" ] || return 1
+	done
+}
 ended() { [ "$(journals_with "$1")" = "$2" ]; }
 stage_running() { pipecd-report -l -f "$CONF" | grep -q " $1 .* stage $2 "; }	# APP STAGE
 

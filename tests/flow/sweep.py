@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """sweep.py DIR VICTIM STORY: kill -9 at every frame boundary of a deployment.
 
-VICTIM  exec, plan, gitwatch, stage, checkout, all, or state (all, and then the
+VICTIM  exec, stage, checkout, all, or state (all, and then the
         state directory is deleted)
 STORY   good (the canary goes through) or bad (it fails and rolls back)
 
@@ -122,10 +122,11 @@ def pipe(boundary=None):
         os.kill(e.pid, signal.SIGSTOP)	# starts nothing behind our back
         below = children(e.pid)
         victims = {
-            "exec": [e.pid], "plan": [p.pid], "gitwatch": [g.pid],
+            "exec": [e.pid],
             "stage": [c for c in below if b"stage" in argv(c)],
             "checkout": [c for c in below if argv(c)[0].endswith(b"checkout")],
         }.get(VICTIM, [e.pid, p.pid, g.pid] + below)
+        victims = [v for v in victims if argv(v) != [b""]]	# alive, and no zombie
         for v in victims:
             kill(v)
         os.kill(e.pid, signal.SIGCONT)
