@@ -15,6 +15,6 @@ schema: $(schemas)
 formats	:= $(pages:%=build/man/man5/%.5)
 $(formats): build/man/man5/%.5: $(O)/confdoc
 	@mkdir -p $(@D)
-	@$< man $* >$@.tmp && mv $@.tmp $@
+	@$< man $* | sed '1s/""/$(mandate)/' >$@.tmp && mv $@.tmp $@
 man: $(formats)
 .PHONY: schema

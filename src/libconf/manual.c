@@ -183,7 +183,7 @@ conf_manual(FILE *out, const char *page)
 	struct page p = { .out = out };
 	size_t i;
 
-	fprintf(out, ".TH %s 5\n.SH NAME\n%s \\- ", page, page);
+	fprintf(out, ".TH %s 5 \"\" PipeCD\n.SH NAME\n%s \\- ", page, page);
 	if (strcmp(page, "piped.yaml") == 0) {
 		fprintf(out, "configuration of the agent\n%s", common);
 		fputs("Check it, and see what is in effect, with\n"

@@ -18,8 +18,8 @@
  *
  *	An application that is being deployed is DEPLOYING and is not looked at;
  *	one whose configuration is wrong is INVALID_CONFIG.  Of several
- *platforms and deploy targets the worst counts: a difference before not knowing
- *	before none.
+ *	platforms and deploy targets the worst counts: a difference before not
+ *	knowing before none.
  *
  *	One process of a platform looks at many applications.  One that says
  *	nothing for as long as there is between two looks (and at least 10

@@ -72,7 +72,7 @@
  *	than ours cannot be ended from here: the next stage then waits for
  *	its lock half a minute, and fails naming the process.
  * SEE ALSO
- *	pipecd-plan(1), pipecd-report(1), pipecd-exec-host(1), journal(5)
+ *	pipecd-plan(1), pipecd-report(1), pipecd-exec-host(1), pipecd-journal(5)
  */
 #include <errno.h>
 #include <fcntl.h>
