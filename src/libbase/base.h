@@ -199,6 +199,29 @@ enum {
 };
 
 /*
+ * UTF-8, where overlong forms and surrogates are none.
+ * The bytes of the character at s, which is before end; 0 when it is none.
+ */
+size_t utf8_len(const char *s, const char *end);
+/* The offset of the first byte that is no UTF-8; n when all is well. */
+size_t utf8_check(const char *s, size_t n);
+/* The code of the character at s, whose length utf8_len gave. */
+uint32_t utf8_code(const char *s, size_t n);
+
+/* Sanitizers map terabytes, trace us at the end and are told by variables. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if !defined(SANITIZED) && defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+/*
  * Children: fill a struct, start, wait.  The child gets exactly the listed
  * descriptors, its own process group, a fresh environment, default signals.
  */

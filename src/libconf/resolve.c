@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
-
 /*
  * YAML 1.1 as PipeCD's reader knows it, which is not quite the specification:
  * y and n are booleans, 0o17 and 017 are fifteen, 1_000 is a thousand, dates

@@ -123,9 +123,4 @@ void json_quote(struct buf *b, const char *s, size_t n);
 void json_print_double(struct buf *b, double v);
 void json_print_float(struct buf *b, float v);
 
-/* Bytes of the UTF-8 character at p, 0 when it is none. */
-size_t utf8_len(const char *p, const char *end);
-/* The offset of the first byte that is no UTF-8; n when all is well. */
-size_t utf8_check(const char *s, size_t n);
-
 #endif

@@ -12,19 +12,6 @@
 
 #include "confine.h"
 
-/* The leak checker stops us with ptrace, and reads /proc. */
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 enum {
 	NET_NONE,
 	NET_INET,

@@ -9,19 +9,6 @@
 
 #include "super.h"
 
-/* The address sanitizer maps terabytes, and is told things by its own. */
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 static const struct env {
 	const char *program, *patterns;
 } envs[] = {

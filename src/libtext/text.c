@@ -3,37 +3,6 @@
 
 #include "text.h"
 
-/*
- * One character of UTF-8 at s: its length and *c, or 0 for a byte that starts
- * none (overlong forms and surrogates are none).
- */
-static size_t
-utf8(const unsigned char *s, uint32_t *c)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n, i;
-
-	if (s[0] < 0x80) {
-		*c = s[0];
-		return 1;
-	}
-	n = s[0] >= 0xf0 && s[0] < 0xf5	  ? 4
-	    : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-	    : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-					  : 0;
-	if (n == 0)
-		return 0;
-	*c = s[0] & (0x7fu >> n);
-	for (i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		*c = *c << 6 | (s[i] & 0x3f);
-	}
-	if (*c < least[n] || *c > 0x10ffff || (*c >= 0xd800 && *c < 0xe000))
-		return 0;
-	return n;
-}
-
 /* Characters that show nothing, or change how their neighbours are shown. */
 static bool
 tricky(uint32_t c)
@@ -76,14 +45,18 @@ char *
 text_inert(struct arena *a, const char *s, bool lines)
 {
 	struct buf b = BUF_INIT;
+	const char *end;
 	uint32_t c;
 	size_t n;
 	char *out;
 
-	for (s = s == NULL ? "" : s; *s != '\0'; s += n) {
+	if (s == NULL)
+		s = "";
+	for (end = s + strlen(s); s < end; s += n) {
 		if ((n = sgr(s)) > 0)
 			continue;
-		n = utf8((const unsigned char *)s, &c);
+		n = utf8_len(s, end);
+		c = utf8_code(s, n);
 		if (n == 0) {
 			buf_adds(&b, "\xef\xbf\xbd");
 			n = 1;

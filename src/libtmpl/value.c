@@ -117,30 +117,6 @@ tmpl_print(struct buf *b, const struct tmpl_value *v)
 	}
 }
 
-/* Bytes of the UTF-8 character at s, 0 when there is none. */
-static size_t
-utf8_len(const unsigned char *s, size_t n)
-{
-	size_t len, i;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] >= 0xC2 && s[0] <= 0xDF)
-		len = 2;
-	else if ((s[0] & 0xF0) == 0xE0)
-		len = 3;
-	else if (s[0] >= 0xF0 && s[0] <= 0xF4)
-		len = 4;
-	else
-		return 0;
-	if (len > n)
-		return 0;
-	for (i = 1; i < len; i++)
-		if ((s[i] & 0xC0) != 0x80)
-			return 0;
-	return len;
-}
-
 /* As Go's %q. */
 void
 tmpl_quote(struct buf *b, const char *s, size_t n)
@@ -153,7 +129,7 @@ tmpl_quote(struct buf *b, const char *s, size_t n)
 	for (i = 0; i < n; i += len) {
 		const char *q = p[i] == 0 ? NULL : strchr(from, p[i]);
 
-		len = utf8_len(p + i, n - i);
+		len = utf8_len(s + i, s + n);
 		if (q != NULL) {
 			buf_addc(b, '\\');
 			buf_addc(b, to[q - from]);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
 #include "plan.h"
 
 struct repo *

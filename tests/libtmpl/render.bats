@@ -126,3 +126,7 @@ bad() {
 	run -100 "$TESTBIN/libtmpl/render" < <(printf '{{ if 1 }}%.0s' $(seq 5000))
 	[[ "$output" == *"nested too deeply" ]]
 }
+
+@test "libtmpl: %q writes bytes that are no UTF-8 as Go does" {
+	is '{{ printf "%q" "\xed\xa0\x80 \xc0\x80 é" }}' '"\xed\xa0\x80 \xc0\x80 é"'
+}
