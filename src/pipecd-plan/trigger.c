@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "plan.h"
+#include <sys/stat.h>
 
 /* A commit that the head is compared with. */
 struct base {
@@ -200,12 +201,46 @@ trigger_add(struct plan *p, struct app *a, struct trigger *t)
 	*pt = t;
 }
 
+/* Whether exec ended it: its journal is read-only then. */
+static bool
+ended(const struct plan *p, const char *id)
+{
+	struct stat st;
+
+	return stat(arena_printf(
+			p->work, "%s/journal/%s.ndjson", p->conf.state_dir, id),
+		   &st) == 0 &&
+	       (st.st_mode & S_IWUSR) == 0;
+}
+
+/*
+ * A commit is deployed once, but a branch that is forced may come back to it:
+ * what ended before the latest deployment was another one.
+ */
+static void
+commit_id(
+    struct plan *p, const struct app *a, const char *commit, char id[UUID_LEN])
+{
+	const char *trigger = commit;
+	int n;
+
+	for (n = 1;; n++) {
+		uuid5(id,
+		    (const char *const[]){
+			"deployment", a->id, commit, trigger },
+		    4);
+		if (strcmp(id, a->past.deployment_id) == 0 || !ended(p, id))
+			return;
+		trigger = arena_printf(p->work, "%s/%d", commit, n);
+	}
+}
+
 /*
  * exec took a deployment as PENDING and has not seen it planned: planning it
  * was cut short (a restart, the end of a pipe).
  */
 static bool
-left_pending(const struct app *a)
+left_pending(struct plan *p, const struct app *a)
 {
 	const struct past *h = &a->past;
 	char id[UUID_LEN];
@@ -213,10 +248,7 @@ left_pending(const struct app *a)
 	if (a->triggers != NULL || h->deployment_id[0] == '\0' ||
 	    h->status != MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_PENDING)
 		return false;
-	uuid5(id,
-	    (const char *const[]){
-		"deployment", a->id, h->triggered, h->triggered },
-	    4);
+	commit_id(p, a, h->triggered, id);
 	return strcmp(id, h->deployment_id) == 0;
 }
 
@@ -226,6 +258,7 @@ trigger_at(struct plan *p, struct app *a, const char *commit, bool lost)
 	struct trigger *t =
 	    trigger_new(a, MODEL__TRIGGER_KIND__ON_COMMIT, commit, commit);
 
+	commit_id(p, a, commit, t->deployment_id);
 	t->base_lost = lost;
 	trigger_add(p, a, t);
 }
@@ -256,7 +289,7 @@ trigger_commit(struct plan *p, struct pass *s, struct app *a, struct err *e)
 			return 0;
 		}
 	}
-	if (left_pending(a))
+	if (left_pending(p, a))
 		trigger_at(p, a, a->past.triggered, false);
 	return 0;
 }

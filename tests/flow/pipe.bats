@@ -97,3 +97,20 @@ setup() {
 	pipecd-exec -f "$CONF" </dev/null >/dev/null
 	[ "$(jq -rs 'last|.running_commit' "$STATE/journal/apps.ndjson")" = "$last" ]
 }
+
+@test "pipe: a branch that is forced back to what was deployed before deploys it again, each time once" {
+	agent_app site
+	repo_commit "$REPO" A
+	agent_pipe
+	echo two >"$REPO/site/index.html"
+	repo_commit "$REPO" B
+	agent_pipe
+	for back in 'HEAD~1' 'HEAD@{1}' 'HEAD~1'; do
+		git -C "$REPO" reset -q --hard "$back"
+		run -0 agent_pipe
+		[[ "$output" == *"1 deployment: 1 SUCCESS"* ]]
+		cmp "$REPO/site/index.html" "$ROOTS/web-1/site/current/index.html"
+		run -0 agent_pipe
+		[[ "$output" == *"0 deployments"* ]]
+	done
+}
