@@ -26,12 +26,8 @@ bus_ask(struct bus *b, const char *peer, const struct frame *f,
 	(void)snprintf(id, BUS_ID, "%016llx%016llx",
 	    (unsigned long long)b->salt, (unsigned long long)++b->count);
 	g.id = id;
-	buf_reset(&b->out);
-	frame_write(&b->out, &g);
-	if (b->out.len > FRAME_MAX)
-		return err_set(e, RC_PERM,
-		    "%s: the frame has %zu bytes, more than %d",
-		    frame_kind_name(f->kind), b->out.len, FRAME_MAX);
+	if (out_line(b, &g, e) == -1)
+		return -1;
 	q = xcalloc(1, sizeof(*q) + b->out.len);
 	memcpy(q->id, id, BUS_ID);
 	q->port = p;
@@ -184,12 +180,8 @@ bus_answer(struct bus *b, const char *re, const struct frame *f, struct err *e)
 	struct work *w;
 
 	g.re = re;
-	buf_reset(&b->out);
-	frame_write(&b->out, &g);
-	if (b->out.len > FRAME_MAX)
-		return err_set(e, RC_PERM,
-		    "%s: the frame has %zu bytes, more than %d",
-		    frame_kind_name(f->kind), b->out.len, FRAME_MAX);
+	if (out_line(b, &g, e) == -1)
+		return -1;
 	if (b->dir == NULL)
 		return write_all(STDOUT_FILENO, b->out.p, b->out.len) == 0
 			   ? 0

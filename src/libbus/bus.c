@@ -180,9 +180,8 @@ bus_next(struct bus *b, struct frame *f, struct arena *a, const char **line,
 	return rv;
 }
 
-/* The frame as one line in b->out, not too long. */
-static int
-line_of(struct bus *b, const struct frame *f, struct err *e)
+int
+out_line(struct bus *b, const struct frame *f, struct err *e)
 {
 	buf_reset(&b->out);
 	frame_write(&b->out, f);
@@ -220,7 +219,7 @@ bus_tell(struct bus *b, const struct frame *f, struct err *e)
 	const char *s, *end;
 	char peer[NAME_MAX_];
 
-	if (line_of(b, f, e) == -1)
+	if (out_line(b, f, e) == -1)
 		return -1;
 	if (b->dir == NULL)
 		return write_all(STDOUT_FILENO, b->out.p, b->out.len) == 0

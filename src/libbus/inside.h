@@ -89,6 +89,9 @@ struct bus {
 	struct buf out;
 };
 
+/* bus.c: the frame as one line in b->out, not too long */
+int out_line(struct bus *b, const struct frame *f, struct err *e);
+
 /* filter.c */
 int filter_open(struct bus *b, struct err *e);
 int filter_next(struct bus *b, struct frame *f, struct arena *a,

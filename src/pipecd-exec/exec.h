@@ -291,6 +291,8 @@ const char *deployment_ask_human(
 void reason_set(struct deployment *d, const char *fmt, ...) PRINTF(2, 3);
 
 /* stage.c: stage processes */
+/* What the plan has for the platform that is this program, or NULL. */
+Frame__PluginPlan *plugin_of(const struct deployment *d, const char *program);
 void proc_begin(struct exec *x, struct deployment *d);
 void proc_tell(struct exec *x, struct deployment *d);
 void proc_output(struct exec *x, struct deployment *d);

@@ -113,17 +113,6 @@ out:
 	return rv;
 }
 
-static const Frame__PluginPlan *
-plugin_of(const struct deployment *d, const char *program)
-{
-	size_t i;
-
-	for (i = 0; i < d->s.plan->n_plugins; i++)
-		if (strcmp(d->s.plan->plugins[i]->plugin, program) == 0)
-			return d->s.plan->plugins[i];
-	return NULL;
-}
-
 void
 resident_begin(struct exec *x, struct deployment *d)
 {

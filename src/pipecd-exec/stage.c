@@ -167,7 +167,7 @@ out:
 		close(lock);
 }
 
-static Frame__PluginPlan *
+Frame__PluginPlan *
 plugin_of(const struct deployment *d, const char *program)
 {
 	size_t i;

@@ -377,6 +377,19 @@ stage_primary(struct run *r, struct err *e)
 	return deploy_all(&j, v, n, e);
 }
 
+/* The application's place on one of the stage's targets. */
+static int
+target_look(
+    struct place *p, const struct run *r, const char *target, struct err *e)
+{
+	const char *app = r->stage->deployment->application_name;
+	const struct conf_target *t = run_target(r, target, e);
+
+	if (t == NULL || name_check(app, e) == -1)
+		return -1;
+	return place_look(p, t, app, r->arena, e);
+}
+
 /* Whether this deployment has brought its commit to every target. */
 static int
 primary_done(struct run *r, struct err *e)
@@ -390,11 +403,7 @@ primary_done(struct run *r, struct err *e)
 	size_t i;
 
 	for (i = 0; i < r->stage->n_targets; i++) {
-		const struct conf_target *t =
-		    run_target(r, r->stage->targets[i], e);
-
-		if (t == NULL || name_check(d->application_name, e) == -1 ||
-		    place_look(&p, t, d->application_name, r->arena, e) == -1)
+		if (target_look(&p, r, r->stage->targets[i], e) == -1)
 			return -1;
 		if (!place_state(&p, &s) || strcmp(s.phase, "healthy") != 0 ||
 		    !str_prefix(s.release, commit))
@@ -442,11 +451,7 @@ touched(struct run *r, char **v, size_t *k, struct err *e)
 
 	*k = 0;
 	for (i = 0; i < r->stage->n_targets; i++) {
-		const struct conf_target *t =
-		    run_target(r, r->stage->targets[i], e);
-
-		if (t == NULL || name_check(d->application_name, e) == -1 ||
-		    place_look(&p, t, d->application_name, r->arena, e) == -1)
+		if (target_look(&p, r, r->stage->targets[i], e) == -1)
 			return -1;
 		if (place_state(&p, &s) && strcmp(s.deployment, d->id) == 0)
 			v[(*k)++] = r->stage->targets[i];

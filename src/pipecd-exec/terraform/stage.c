@@ -112,20 +112,34 @@ sync_commit(struct work *w, bool forward, struct err *e)
 	    w->r, MODEL__STAGE_STATUS__STAGE_SUCCESS, "applied: %s", c.text);
 }
 
+/* What brings the new commit; of its work nothing stays when it is done. */
 static int
-stage_sync(struct run *r, struct err *e)
+stage_forward(
+    struct run *r, int (*go)(struct work *w, struct err *e), struct err *e)
 {
 	struct work w = { 0 };
 	int rv;
 
 	if ((rv = open_side(&w, r, true, e)) == 0)
-		rv = sync_commit(&w, true, e);
+		rv = go(&w, e);
 	if (w.dir != NULL)
 		(void)unlink(w.plan);
 	if (rv == 0 && r->ok)
 		work_remove(&w);
 	work_close(&w);
 	return rv;
+}
+
+static int
+sync_forward(struct work *w, struct err *e)
+{
+	return sync_commit(w, true, e);
+}
+
+static int
+stage_sync(struct run *r, struct err *e)
+{
+	return stage_forward(r, sync_forward, e);
 }
 
 /* --- TERRAFORM_PLAN ---------------------------------------------------- */
@@ -232,17 +246,7 @@ apply_shown(struct work *w, struct err *e)
 static int
 stage_apply(struct run *r, struct err *e)
 {
-	struct work w = { 0 };
-	int rv;
-
-	if ((rv = open_side(&w, r, true, e)) == 0)
-		rv = apply_shown(&w, e);
-	if (w.dir != NULL)
-		(void)unlink(w.plan);
-	if (rv == 0 && r->ok)
-		work_remove(&w);
-	work_close(&w);
-	return rv;
+	return stage_forward(r, apply_shown, e);
 }
 
 /* --- TERRAFORM_ROLLBACK ------------------------------------------------ */
