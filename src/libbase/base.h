@@ -171,6 +171,13 @@ int write_all(int fd, const void *p, size_t n); /* -1 with errno */
 int open_beneath(
     int dirfd, const char *path, int flags, mode_t mode, bool nolinks);
 /*
+ * Keep a directory below PARENT, where PARENT.lock says who may remove what is
+ * there: exclusively locked by who removes, shared by who needs.  A descriptor
+ * to close when done; -1: the directory is gone.  Without that lock beside its
+ * parent the directory is nobody's to remove, and just has to be there.
+ */
+int dir_hold(const char *dir);
+/*
  * Whether `path`, taken relative to a root, stays in it by its letters:
  * writes the cleaned form ("." for the root) into dst of PATH_MAX bytes.
  */

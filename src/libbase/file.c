@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -194,6 +195,28 @@ open_beneath(int dirfd, const char *path, int flags, mode_t mode, bool nolinks)
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 	while (fd == -1 && (errno == EINTR || errno == EAGAIN));
 	return (int)fd;
+}
+
+int
+dir_hold(const char *dir)
+{
+	char lock[PATH_MAX];
+	const char *slash = strrchr(dir, '/');
+	int fd = -1;
+
+	if (slash != NULL && slash != dir &&
+	    snprintf(lock, sizeof(lock), "%.*s.lock", (int)(slash - dir), dir) <
+		(int)sizeof(lock))
+		fd = open(lock, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd == -1)
+		return open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	while (flock(fd, LOCK_SH) == -1 && errno == EINTR)
+		;
+	if (access(dir, F_OK) == -1) {
+		close(fd);
+		return -1;
+	}
+	return fd;
 }
 
 bool

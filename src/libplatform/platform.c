@@ -144,6 +144,44 @@ finish(struct run *r, const struct verb *v, int rv, const struct err *e)
 	r->ok = rv != -1;
 }
 
+/*
+ * The directories of a request, held while we work in them: whoever asked may
+ * be killed, and checkout with it.
+ */
+static int
+run_hold(struct run *r, struct err *e)
+{
+	const char *const root[] = {
+		r->stage != NULL    ? r->stage->target_root
+		: r->plan != NULL   ? r->plan->target_root
+		: r->render != NULL ? r->render->root
+		: r->live != NULL   ? r->live->root
+				    : NULL,
+		r->stage != NULL  ? r->stage->running_root
+		: r->plan != NULL ? r->plan->running_root
+				  : NULL,
+	};
+	size_t i;
+
+	r->hold[0] = r->hold[1] = -1;
+	for (i = 0; i < NITEMS(root); i++)
+		if (root[i] != NULL && *root[i] != '\0' &&
+		    (r->hold[i] = dir_hold(root[i])) == -1)
+			return err_set(
+			    e, RC_TEMP, "the checkout %s is gone", root[i]);
+	return 0;
+}
+
+static void
+run_let_go(const struct run *r)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(r->hold); i++)
+		if (r->hold[i] != -1)
+			close(r->hold[i]);
+}
+
 /* One request: the frame is in the arena, and so is all that comes of it. */
 static bool
 answer(const struct platform *p, const struct verb *v,
@@ -178,7 +216,9 @@ answer(const struct platform *p, const struct verb *v,
 		run_secrets_of(&r, r.live->root);
 		break;
 	}
-	rv = v->run(p, &r, &e);
+	if ((rv = run_hold(&r, &e)) == 0)
+		rv = v->run(p, &r, &e);
+	run_let_go(&r);
 	finish(&r, v, rv, &e);
 	return r.ok && !r.gone;
 }

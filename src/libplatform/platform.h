@@ -63,6 +63,7 @@ struct run {
 	bool done;     /* stage_done was said */
 	bool ok;       /* and it was no failure */
 	bool gone;     /* nobody reads our answers any more */
+	int hold[2];   /* of the directories that it works in */
 };
 
 struct platform {

@@ -157,9 +157,12 @@ checkout_drop(struct exec *x, struct deployment *d)
 			q.dir = d->dir[i];
 			frame_write(&x->co.send, FRAME_OF(checkout_done, &q));
 		}
+		if (d->dir[i] != NULL && d->kept[i] > 0)
+			close(d->kept[i]);
 		free(d->dir[i]);
 		free(d->root[i]);
 		d->dir[i] = d->root[i] = NULL;
+		d->kept[i] = 0;
 	}
 	checkout_write(x);
 	x->co.idle_at = now_ms() + CHECKOUT_IDLE_MS;
@@ -205,6 +208,24 @@ refused(struct exec *x, struct deployment *d, int which, const Frame__Err *r)
 	d->dir[1] = xstrdup("");
 }
 
+/*
+ * Hold what we got: checkout may die, and the one after it sweeps what nobody
+ * holds.  If that was faster, it is asked again.
+ */
+static void
+given(struct deployment *d, int which, const Frame__Ok *ok)
+{
+	const char *root = ok->root != NULL ? ok->root : ok->dir;
+
+	if ((d->kept[which] = dir_hold(root)) == -1) {
+		d->kept[which] = 0;
+		d->checkout_tries++;
+		return;
+	}
+	d->dir[which] = xstrdup(ok->dir);
+	d->root[which] = xstrdup(root);
+}
+
 static void
 answer(struct exec *x, const struct frame *f)
 {
@@ -229,9 +250,7 @@ answer(struct exec *x, const struct frame *f)
 	else if (f->u.ok->dir == NULL) {
 		d->checkout_tries++;
 	} else {
-		d->dir[which] = xstrdup(f->u.ok->dir);
-		d->root[which] = xstrdup(
-		    f->u.ok->root != NULL ? f->u.ok->root : f->u.ok->dir);
+		given(d, which, f->u.ok);
 	}
 }
 

@@ -155,6 +155,7 @@ struct deployment {
 	int64_t lock_at;  /* since when it waits for the lock */
 	int64_t wake_at;  /* 0: nothing to wait for */
 	char *checkout_id[2], *dir[2], *root[2]; /* target, running */
+	int kept[2]; /* keeps root from being swept; 0: nothing held */
 	int checkout_tries;
 	int64_t wait_ms; /* WAIT: how long in all */
 	char *last_log;	 /* for a person who has to look */

@@ -105,6 +105,9 @@ spec:
         activate: 'exec 9>>{DIR}/lock; flock -n 9 || echo overlap >>{DIR}/oracle; sleep 0.01'
         health: {{command: "true", interval: 10ms, timeout: 10s}}
 """)
+    def unfinished():
+        return subprocess.run([f"{BIN}/pipecd-report", "-l", "-f", conf], capture_output=True, text=True).stdout
+
     agent, kills, n = piped(), 0, 0
     try:
         while kills < KILLS:
@@ -133,6 +136,9 @@ spec:
                     print(f"commit {n} never arrived: targets serve {served()}")
                     return 1
                 time.sleep(0.02)
+        end = time.time() + 30
+        while unfinished() and time.time() < end:
+            time.sleep(0.05)
     finally:
         agent.terminate()
         agent.wait()

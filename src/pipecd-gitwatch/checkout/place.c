@@ -51,15 +51,19 @@ own(const char *dir, struct err *e)
 	return 0;
 }
 
-/* -1 also when the file that we locked has just been removed. */
+/*
+ * Who removes has it exclusively; we, and whoever works in what we gave
+ * (dir_hold), share it.  -1 also when the file that we locked has just been
+ * removed.
+ */
 static int
-lock_of(const char *path, int flags)
+lock_of(const char *path, int how)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	struct stat a, b;
 
 	if (fd != -1 &&
-	    (flock(fd, LOCK_EX | LOCK_NB) == -1 || fstat(fd, &a) == -1 ||
+	    (flock(fd, how | LOCK_NB) == -1 || fstat(fd, &a) == -1 ||
 		stat(path, &b) == -1 || a.st_ino != b.st_ino)) {
 		close(fd);
 		return -1;
@@ -89,7 +93,7 @@ sweep(const char *base)
 		snprintf(path, sizeof(path), "%s/%.*s", base, n, d->d_name);
 		snprintf(
 		    lock, sizeof(lock), "%s/%.*s.lock", base, n, d->d_name);
-		if ((fd = lock_of(lock, O_CREAT)) == -1)
+		if ((fd = lock_of(lock, LOCK_EX)) == -1)
 			continue;
 		if (tree_remove(path, &e) == -1)
 			log_warn("-", "left behind error=\"%s\"", e.text);
@@ -171,7 +175,7 @@ place_dir(struct checkout *c, struct place *p, bool fast, struct err *e)
 		/* The lock is there before the directory is. */
 		lock = arena_printf(c->a, "%s/c-%ld-%c.lock", base,
 		    (long)getpid(), fast ? 'f' : 'd');
-		p->lock = lock_of(lock, O_CREAT);
+		p->lock = lock_of(lock, LOCK_SH);
 	}
 	if (p->lock == -1) {
 		err_sys(e, "%s", lock);
@@ -194,10 +198,13 @@ place_close(struct place *p)
 
 	if (p->dir == NULL)
 		return;
-	if (tree_remove(p->dir, &e) == -1)
-		log_warn("-", "left behind error=\"%s\"", e.text);
 	snprintf(lock, sizeof(lock), "%s.lock", p->dir);
-	(void)unlink(lock);
+	/* Somebody may still work there: then it is the next one's to sweep. */
+	if (flock(p->lock, LOCK_EX | LOCK_NB) == 0) {
+		if (tree_remove(p->dir, &e) == -1)
+			log_warn("-", "left behind error=\"%s\"", e.text);
+		(void)unlink(lock);
+	}
 	close(p->lock);
 	if ((slash = strrchr(p->dir, '/')) != NULL) {
 		*slash = '\0';
