@@ -12,10 +12,10 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}"
 frame() { printf '{"v":1,"kind":"%s"%s}\n' "$1" "${2:+,$2}"; }
 
 # repo_new DIR: an empty repository on branch main
-repo_new() { git init -q -b main "$1"; }
+repo_new() { git init -q -b main "${1:?}"; }
 
 # repo_commit DIR MESSAGE: commit all that is there; prints the id
-repo_commit() { git -C "$1" add -A && git -C "$1" commit -q --allow-empty -m "$2" && git -C "$1" rev-parse HEAD; }
+repo_commit() { git -C "${1:?}" add -A && git -C "$1" commit -q --allow-empty -m "$2" && git -C "$1" rev-parse HEAD; }
 
 # until_true SECONDS COMMAND...: poll a condition that has no event to wait for
 until_true() {
