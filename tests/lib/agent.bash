@@ -51,7 +51,7 @@ agent_pipe() {
 agent_start() {
 	piped -f "$CONF" "$@" >"$STATE.out" 2>"$STATE.err" 3>&- &
 	PIPED=$!
-	until_true 10 piped -s -f "$CONF" >/dev/null 2>&1
+	until_true 30 piped -s -f "$CONF" >/dev/null 2>&1
 }
 
 agent_stop() {
