@@ -156,7 +156,8 @@ worker_start(struct gitwatch *g, struct repo *r, struct err *e)
 	c.fd[1] = r->w.out;
 	c.fd[2] = r->w.err;
 	c.nice = 5;
-	c.mem_bytes = (uint64_t)WORKER_MIB << 20;
+	/* A sanitizer reserves more than any limit would allow. */
+	c.mem_bytes = SANITIZED ? 0 : (uint64_t)WORKER_MIB << 20;
 	c.death_signal = SIGKILL;
 	if ((r->w.pid = child_start(&c, e)) == -1)
 		goto out;
