@@ -70,46 +70,26 @@ stage_left(const struct run *r, int64_t most)
 	return left < 0 ? 0 : left > most ? most : left;
 }
 
-/* The length of the UTF-8 sequence at s, 0 when there is none. */
+/* The length of the character at s; 0: it is none, or NUL. */
 static size_t
-sequence(const unsigned char *s, size_t n)
+sequence(const char *s, size_t n)
 {
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t k = s[0] < 0x80		   ? 1
-		   : (s[0] & 0xE0) == 0xC0 ? 2
-		   : (s[0] & 0xF0) == 0xE0 ? 3
-		   : (s[0] & 0xF8) == 0xF0 ? 4
-					   : 0;
-	uint32_t c;
-	size_t i;
-
-	if (k == 0 || k > n || s[0] == 0)
-		return 0;
-	c = k == 1 ? s[0] : s[0] & (0x7Fu >> k);
-	for (i = 1; i < k; i++) {
-		if ((s[i] & 0xC0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3F);
-	}
-	if (c < least[k] || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
-		return 0;
-	return k;
+	return *s == '\0' ? 0 : utf8_len(s, s + n);
 }
 
 const char *
 text_clean(struct arena *a, const char *s, size_t n)
 {
-	const unsigned char *u = (const unsigned char *)s;
 	size_t i = 0, k, len = 0;
 	char *dst;
 
-	while (i < n && (k = sequence(u + i, n - i)) != 0)
+	while (i < n && (k = sequence(s + i, n - i)) != 0)
 		i += k;
 	if (i == n && s[n] == '\0')
 		return s;
 	dst = arena_alloc(a, n + 1);
 	for (i = 0; i < n; i += k) {
-		if ((k = sequence(u + i, n - i)) == 0) {
+		if ((k = sequence(s + i, n - i)) == 0) {
 			dst[len++] = '?';
 			k = 1;
 			continue;
