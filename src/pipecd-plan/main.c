@@ -27,11 +27,11 @@
  *		Check configurations of any kind; mistakes go to stderr.
  *	-v	Log what is only interesting to who looks for a mistake.
  * INPUT
- *	head, past, command, app_state on stdin or the bus; ok, err from
- *	checkout; platform, vote from platforms.
+ *	head, past, command, app_state, app, resume on stdin or the bus; ok,
+ *	err from checkout; platform, vote from platforms.
  * OUTPUT
  *	deployment (PENDING, then PLANNED or FAILURE), app, app_invalid, held,
- *	command_done; what is for others passes through.
+ *	resume, command_done; what is for others passes through.
  * EXIT STATUS
  *	0 the input has ended (-n: every file is good); 1 -n: a file was
  *	refused; 100 wrong usage, config, or a line that is no frame; 111 try
@@ -126,11 +126,16 @@ plan_take(struct plan *p, struct err *e)
 {
 	struct arena *a = arena_new();
 	struct frame f;
+	const char *line;
+	size_t len;
 	int rv;
 
-	while ((rv = bus_next(p->bus, &f, a, NULL, NULL, e)) != 0) {
+	while ((rv = bus_next(p->bus, &f, a, &line, &len, e)) != 0) {
 		if (rv == 2)
 			break;
+		/* Others down the line want to know what is registered. */
+		if (rv == 1 && p->filter && f.kind == FRAME_app)
+			rv = bus_line(p->bus, line, len, e) == -1 ? -1 : 1;
 		if (rv == 1)
 			rv = plan_frame(p, &f, e);
 		if (p->broken) {
