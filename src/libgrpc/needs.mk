@@ -1,0 +1,1 @@
+NEEDS.libgrpc := libmsg libloop -lnghttp2 -lssl -lcrypto -lz -lcares
