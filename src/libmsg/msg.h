@@ -55,6 +55,13 @@ ProtobufCMessage *msg_unpack(const ProtobufCMessageDescriptor *d, const void *p,
 /* A deep copy into `a`. */
 void *msg_copy(const void *m, struct arena *a);
 
+/*
+ * Whether the message and all that is in it keeps the value rules of rules.def
+ * (strings that must not be empty, bounds of numbers, ...).  -1 with *e set at
+ * the first that is broken: "deployment.stages[1].id: must not be empty".
+ */
+int msg_check(const ProtobufCMessage *m, struct err *e);
+
 /* An enum value's name, short or full; "?" for a number not in it. */
 const char *msg_enum_name(
     const ProtobufCEnumDescriptor *d, int value, enum msg_mapping how);

@@ -176,8 +176,8 @@ field_make(
 	}
 }
 
-const struct shape *
-shape_of(const ProtobufCMessageDescriptor *d)
+struct shape *
+shape_get(const ProtobufCMessageDescriptor *d)
 {
 	struct shape *s = known(d);
 	size_t i;
@@ -208,6 +208,12 @@ shape_of(const ProtobufCMessageDescriptor *d)
 			s->required[i / 64] |= (uint64_t)1 << i % 64;
 	}
 	return s;
+}
+
+const struct shape *
+shape_of(const ProtobufCMessageDescriptor *d)
+{
+	return shape_get(d);
 }
 
 const struct field *

@@ -52,10 +52,12 @@ struct shape {
 	uint64_t required[FIELDS / 64];
 	uint16_t *slot; /* number of the field + 1 by hash of its names */
 	size_t mask;
+	struct checks *checks; /* its value rules, NULL: not yet asked for */
 };
 
 /* The same answer for the same descriptor; kept for the process's life. */
 const struct shape *shape_of(const ProtobufCMessageDescriptor *d);
+struct shape *shape_get(const ProtobufCMessageDescriptor *d); /* for checks */
 const struct enum_shape *enum_shape_of(const ProtobufCEnumDescriptor *d);
 
 /* The field of this name in either spelling, NULL when there is none. */

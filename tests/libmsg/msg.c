@@ -7,135 +7,14 @@
  *					stdin to stdout; FROM and TO are
  *					frame, api or pack
  *	msg enum NAME			numbers, short and full names
- *	msg rules			that rules.def fits the messages
  *	msg flood TYPE TAG BYTES BUDGET	so many empty entries of a field
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "frame.h"
 #include "json.h"
-#include "model/analysis_result.pb-c.h"
-#include "model/notificationevent.pb-c.h"
-#include "model/piped_stat.pb-c.h"
-#include "model/rbac.pb-c.h"
-#include "model/user.pb-c.h"
-#include "service/apiservice.pb-c.h"
-#include "service/pipedservice.pb-c.h"
-#include "service/plugin_deployment.pb-c.h"
-#include "service/plugin_livestate.pb-c.h"
-#include "service/plugin_planpreview.pb-c.h"
-#include "service/pluginservice.pb-c.h"
-#include "service/webservice.pb-c.h"
-#include "super.pb-c.h"
-
-/* What no method and no frame leads to. */
-static const ProtobufCMessageDescriptor *const others[] = {
-	&model__piped_stat__descriptor,
-	&model__rbac__descriptor,
-	&model__user__descriptor,
-	&super__request__descriptor,
-	&super__reply__descriptor,
-	&super__status__descriptor,
-	&model__application_live_state_snapshot__descriptor,
-	&grpc__piped__service__decrypt_secret_request__descriptor,
-	&grpc__piped__service__decrypt_secret_response__descriptor,
-#define EVENT(name) &model__notification_event_##name##__descriptor
-	EVENT(deployment_triggered),
-	EVENT(deployment_planned),
-	EVENT(deployment_started),
-	EVENT(deployment_approved),
-	EVENT(deployment_rolling_back),
-	EVENT(deployment_succeeded),
-	EVENT(deployment_failed),
-	EVENT(deployment_cancelled),
-	EVENT(deployment_wait_approval),
-	EVENT(deployment_trigger_failed),
-	EVENT(application_synced),
-	EVENT(application_out_of_sync),
-	EVENT(piped_started),
-	EVENT(piped_stopped),
-	EVENT(stage_started),
-	EVENT(stage_skipped),
-	EVENT(stage_succeeded),
-	EVENT(stage_failed),
-	EVENT(stage_cancelled),
-#define FRAME(k, M, m, cls, from, to, doc) &frame__##m##__descriptor,
-#include "frame.def"
-};
-
-static const ProtobufCServiceDescriptor *const services[] = {
-	&grpc__service__pipedservice__piped_service__descriptor,
-	&grpc__service__webservice__web_service__descriptor,
-	&grpc__service__apiservice__apiservice__descriptor,
-	&grpc__piped__service__plugin_service__descriptor,
-	&grpc__plugin__deploymentapi__v1alpha1__deployment_service__descriptor,
-	&grpc__plugin__livestateapi__v1alpha1__livestate_service__descriptor,
-	&grpc__plugin__planpreviewapi__v1alpha1__plan_preview_service__descriptor,
-};
-
-static const ProtobufCMessageDescriptor *type[2000];
-static size_t ntype;
-static const ProtobufCEnumDescriptor *enums[200];
-static size_t nenum;
-
-static void
-learn_enum(const ProtobufCEnumDescriptor *d)
-{
-	size_t i;
-
-	for (i = 0; i < nenum; i++)
-		if (enums[i] == d)
-			return;
-	must(nenum < NITEMS(enums));
-	enums[nenum++] = d;
-}
-
-static void
-learn(const ProtobufCMessageDescriptor *d)
-{
-	size_t i;
-
-	for (i = 0; i < ntype; i++)
-		if (type[i] == d)
-			return;
-	must(ntype < NITEMS(type));
-	type[ntype++] = d;
-	for (i = 0; i < d->n_fields; i++)
-		if (d->fields[i].type == PROTOBUF_C_TYPE_MESSAGE)
-			learn(d->fields[i].descriptor);
-		else if (d->fields[i].type == PROTOBUF_C_TYPE_ENUM)
-			learn_enum(d->fields[i].descriptor);
-}
-
-static void
-learn_all(void)
-{
-	size_t i, k;
-
-	learn_enum(&model__rollback_kind__descriptor);
-	learn_enum(&model__notification_event_type__descriptor);
-	for (i = 0; i < NITEMS(others); i++)
-		learn(others[i]);
-	for (i = 0; i < NITEMS(services); i++)
-		for (k = 0; k < services[i]->n_methods; k++) {
-			learn(services[i]->methods[k].input);
-			learn(services[i]->methods[k].output);
-		}
-}
-
-static const ProtobufCMessageDescriptor *
-find(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < ntype; i++)
-		if (strcmp(type[i]->name, name) == 0)
-			return type[i];
-	usage("msg: no such type");
-}
+#include "types.h"
 
 /* --- values --------------------------------------------------------------- */
 
@@ -380,50 +259,6 @@ flood(const char *name, unsigned tag, size_t n, size_t budget)
 	return 0;
 }
 
-/* Every row of rules.def is about a field that is there and may have it. */
-static int
-rules(void)
-{
-	static const struct {
-		const char *message, *field, *kind, *arg;
-	} row[] = {
-#define RULE(m, f, k, a) { m, f, #k, a },
-#include "rules.def"
-	};
-	const ProtobufCFieldDescriptor *f;
-	size_t i;
-	bool ok;
-
-	for (i = 0; i < NITEMS(row); i++) {
-		f = protobuf_c_message_descriptor_get_field_by_name(
-		    find(row[i].message), row[i].field);
-		if (f == NULL) {
-			printf("%s has no %s\n", row[i].message, row[i].field);
-			return 1;
-		}
-		if (strcmp(row[i].kind, "REQUIRED") == 0)
-			ok = f->type == PROTOBUF_C_TYPE_MESSAGE;
-		else if (strcmp(row[i].kind, "DEFINED") == 0)
-			ok = f->type == PROTOBUF_C_TYPE_ENUM;
-		else if (strcmp(row[i].kind, "MIN_LEN") == 0 ||
-			 strcmp(row[i].kind, "PATTERN") == 0)
-			ok = f->type == PROTOBUF_C_TYPE_STRING;
-		else if (strstr(row[i].kind, "_ITEMS") != NULL ||
-			 strncmp(row[i].kind, "KEY_", 4) == 0)
-			ok = f->label == PROTOBUF_C_LABEL_REPEATED;
-		else
-			ok = true;
-		if (!ok)
-			printf("%s.%s: not of a type for %s %s\n",
-			    row[i].message, row[i].field, row[i].kind,
-			    row[i].arg);
-		if (!ok)
-			return 1;
-	}
-	printf("%zu rules\n", i);
-	return 0;
-}
-
 int
 main(int argc, char *argv[])
 {
@@ -455,8 +290,6 @@ main(int argc, char *argv[])
 					enums[i]->values[k].value, MSG_FRAME),
 				    msg_enum_name(enums[i],
 					enums[i]->values[k].value, MSG_API));
-	} else if (argc == 2 && strcmp(argv[1], "rules") == 0) {
-		return rules();
 	} else if (argc == 6 && strcmp(argv[1], "flood") == 0) {
 		return flood(argv[2], (unsigned)atoi(argv[3]),
 		    (size_t)atol(argv[4]), (size_t)atol(argv[5]));
