@@ -80,10 +80,14 @@ int
 on_app(struct drift *d, const Frame__App *m, const char *line, size_t len,
     struct err *e)
 {
-	struct app *a = app_get(d, m->application->id);
+	struct app *a;
 	bool news;
 
 	(void)e;
+	/* Not deployed; or the control plane's words, which plan follows up. */
+	if (m->unregistered || (m->commit == NULL && !m->gone))
+		return 0;
+	a = app_get(d, m->application->id);
 	if (m->gone) {
 		objects_forget(d, a);
 		a->gone = true;
@@ -93,7 +97,7 @@ on_app(struct drift *d, const Frame__App *m, const char *line, size_t len,
 			app_free(d, a);
 		return 0;
 	}
-	if (m->commit == NULL || !is_commit(m->commit)) {
+	if (!is_commit(m->commit)) {
 		log_warn(a->id, "app frame without a commit: not looked at");
 		return 0;
 	}

@@ -449,7 +449,9 @@ intake_frame(struct exec *x, const struct frame *f, const char *line,
 	case FRAME_deployment:
 		return intake_deployment(x, f, line, len, e);
 	case FRAME_app:
-		intake_app(x, f->u.app);
+		/* What nobody registered is none of ours. */
+		if (!f->u.app->unregistered)
+			intake_app(x, f->u.app);
 		break;
 	case FRAME_command:
 		command_frame(x, f->u.command->command, f->id, -1);
