@@ -2,7 +2,7 @@
 # manual pages of these files, from the rows in src/libconf/*.def.
 kinds	:= Piped Application KubernetesApp TerraformApp CloudRunApp LambdaApp \
 	   ECSApp AnalysisTemplate EventWatcher ControlPlane
-pages	:= piped.yaml app.pipecd.yaml pipecd.yaml
+pages	:= piped.yaml app.pipecd.yaml control-plane.yaml
 $(O)/confdoc: share/mk/confdoc.c $(patsubst %,$(O)/%.a,libconf $(call ourlibs,libconf))
 	@mkdir -p $(@D)
 	$(call quiet,LD)$(CC) $(CFLAGS) $(flags) $(ldflags) $(LDFLAGS) $(call incs,libconf,libconf) -o $@ $< \

@@ -202,8 +202,17 @@ enum {
 	FD_CONF = 3,
 	FD_READY = 4,
 	FD_SUPER = 5,
-	FD_LOCK = 6
+	FD_LOCK = 6,
+	FD_LISTEN = 8, /* the first of ... */
+	LISTEN_MAX = 8 /* ... so many */
 };
+/*
+ * A supervisor that listens for its programs hands them the sockets, bound and
+ * listening, from descriptor 8 on, and says in PIPECD_LISTEN what each is for:
+ * "main admin".  The descriptor of that name, close-on-exec and non-blocking,
+ * or -1: nobody does, so whoever needs it binds it itself.
+ */
+int listen_fd(const char *name);
 
 /*
  * UTF-8, where overlong forms and surrogates are none.
@@ -237,7 +246,7 @@ struct child {
 	const char *path;	 /* what to run when it is not argv[0] */
 	const char *const *env;	 /* "K=V", NULL-terminated; NULL: PATH only */
 	const char *dir;	 /* working directory, NULL: ours */
-	int fd[8];		 /* fd[i] becomes descriptor i; -1: closed */
+	int fd[16];		 /* fd[i] becomes descriptor i; -1: closed */
 	uid_t uid;		 /* 0: stay who we are */
 	gid_t gid;
 	uint64_t mem_bytes;  /* RLIMIT_AS, 0: ours */
@@ -250,7 +259,22 @@ struct child {
 };
 #define CHILD_INIT \
 	{ \
-		.fd = { -1, -1, -1, -1, -1, -1, -1, -1 } \
+		.fd = { -1, \
+			-1, \
+			-1, \
+			-1, \
+			-1, \
+			-1, \
+			-1, \
+			-1, \
+			-1, \
+			-1, \
+			-1, \
+			-1, \
+			-1, \
+			-1, \
+			-1, \
+			-1 } \
 	}
 /*
  * Start it.  The pid, or -1 with *e set, also for what only exec can find out

@@ -54,6 +54,28 @@ ready(void)
 	unsetenv("PIPECD_READY");
 }
 
+int
+listen_fd(const char *name)
+{
+	const char *s = getenv("PIPECD_LISTEN");
+	size_t n;
+	int fd;
+
+	for (fd = FD_LISTEN; s != NULL && *s != '\0'; fd++, s += n) {
+		s += strspn(s, " ");
+		n = strcspn(s, " ");
+		if (n == 0 || fd >= FD_LISTEN + LISTEN_MAX)
+			break;
+		if (n != strlen(name) || strncmp(s, name, n) != 0)
+			continue;
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
+		    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == -1)
+			return -1;
+		return fd;
+	}
+	return -1;
+}
+
 static void
 limit(int what, uint64_t n)
 {

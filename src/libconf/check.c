@@ -10,13 +10,13 @@ static const struct {
 } others[] = {
 	{ "AnalysisTemplate", OBJ_AnalysisTemplate },
 	{ "EventWatcher", OBJ_EventWatcher },
-	{ "ControlPlane", OBJ_ControlPlane },
 };
 
 static void
 check_kind(struct reader *r, const struct envelope *v)
 {
 	struct path at = { .name = "kind" };
+	struct conf_control *control;
 	struct conf_piped *piped;
 	struct conf_app *app;
 	size_t i;
@@ -24,6 +24,11 @@ check_kind(struct reader *r, const struct envelope *v)
 	if (strcmp(v->kind, "Piped") == 0) {
 		piped = arena_new_of(r->a, struct conf_piped);
 		piped_spec(r, piped, v);
+		return;
+	}
+	if (strcmp(v->kind, "ControlPlane") == 0) {
+		control = arena_new_of(r->a, struct conf_control);
+		control_spec(r, control, v);
 		return;
 	}
 	if (app_object(v->kind) != OBJ_none) {

@@ -109,6 +109,9 @@ enum conf_who {
 	WHO_REPORT,
 	WHO_PLATFORM, /* one plugin's entry, with `plugin` */
 	WHO_SCRIPT,
+	WHO_API, /* those of the control plane */
+	WHO_STORE,
+	WHO_OPS,
 	WHO_SHOWN = 0x100, /* or-ed in: for people, secrets as ****** */
 };
 
@@ -130,6 +133,75 @@ bool conf_repo_id_safe(const char *id);
 /* Append the effective config as YAML; reading that gives the same. */
 void conf_piped_print(struct buf *out, const struct conf_piped *c,
     enum conf_who who, const char *plugin);
+
+/* --- kind: ControlPlane --------------------------------------------------
+ */
+
+struct conf_control_project {
+	const char *id, *desc;
+	const char *admin_username, *admin_password_hash; /* NULL: none */
+	const char *shared_sso_name;			  /* refused for now */
+};
+
+struct conf_webhook {	     /* who may say that something was pushed */
+	const char *type;    /* GITHUB, GITLAB, GITEA, BITBUCKET */
+	const char *project; /* whose agents are told; NULL: all */
+	const char *secret_file, *secret_data; /* data: base64 */
+};
+
+struct conf_control {
+	const char *slice;		     /* whose part this is; NULL: all */
+	const char *address, *admin_address; /* host:port to listen on */
+	const char *web_address; /* URL that people and agents are told */
+	const char *state_dir, *state_key;
+	int64_t api_processes;
+	struct {
+		const char *cert_file, *key_file; /* NULL: plain */
+	} tls;
+	struct {
+		const char *type; /* LMDB */
+	} datastore;
+	struct {
+		const char *type; /* DIR (<stateDir>/objects), S3, MINIO */
+		const char *bucket, *region, *profile, *credentials_file,
+		    *role_arn, *token_file; /* S3 */
+		const char *endpoint, *access_key_file, *secret_key_file;
+		bool auto_create_bucket; /* MINIO */
+	} filestore;
+	struct {
+		bool applications, deployments; /* collect their numbers */
+		const char *applications_at, *deployments_at; /* cron, UTC */
+		int64_t chunk_max;
+	} insight;
+	struct { /* 0: for ever, or any number */
+		int64_t deployments_ms, deployments_max; /* per application */
+		int64_t logs_ms, logs_max; /* deployments with logs, the same */
+		int64_t commands_ms, events_ms;
+	} retention;
+	struct conf_control_project *projects;
+	size_t n_projects;
+	struct conf_webhook *webhooks;
+	size_t n_webhooks;
+};
+
+/*
+ * As conf_piped_read, _open and _print.  What PipeCD's control plane has and
+ * this build has not is a mistake, by name; conf_check only warns of it.
+ */
+int conf_control_read(struct conf_control *c, const char *name,
+    const char *text, size_t n, struct arena *a, struct conf_report *r,
+    struct err *e);
+int conf_control_open(
+    struct conf_control *c, const char *path, struct arena *a, struct err *e);
+void conf_control_print(
+    struct buf *out, const struct conf_control *c, enum conf_who who);
+/* host:port ("[::1]:80", ":80" is every address) into its parts; -1: is none */
+int conf_address(char host[256], char port[8], const char *s);
+/*
+ * The first minute after `after` (Unix seconds) that a cron line of five
+ * fields names, in UTC: 0, or -1: no such line, or never in eight years.
+ */
+int conf_cron(int64_t *next, const char *line, int64_t after);
 
 /* --- applications: every kind, v0 and v1, in one shape ---------------------
  */

@@ -1,8 +1,11 @@
 #include "read.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 static const char API_VERSION[] = "pipecd.dev/v1beta1";
 
@@ -143,4 +146,38 @@ other_form(struct reader *r, const struct object *o, const struct key *k,
 		    "planner.autoRollback");
 	else
 		warning(r, n, at, "no such key in this kind; it does nothing");
+}
+
+/* The slice we were started with: read in place, so that it can be again. */
+static int
+slice_read(struct buf *b, struct err *e)
+{
+	ssize_t n;
+
+	do {
+		buf_grow(b, 65536);
+		n = pread(FD_CONF, b->p + b->len, 65536, (off_t)b->len);
+		if (n > 0)
+			b->len += (size_t)n;
+	} while (n > 0 || (n == -1 && errno == EINTR));
+	b->p[b->len] = '\0';
+	return n == -1 ? err_sys(e, "configuration on descriptor %d", FD_CONF)
+		       : 0;
+}
+
+int
+conf_text(struct buf *text, const char **name, const char *path,
+    const char *example, struct err *e)
+{
+	int rv;
+
+	*name = path != NULL ? path : "configuration";
+	if (path == NULL && getenv("PIPECD_CONF") == NULL)
+		return err_set(
+		    e, RC_PERM, "no configuration: give -f %s", example);
+	if (path == NULL)
+		return slice_read(text, e);
+	if ((rv = file_read(path, NODE_TEXT_MAX, text, e)) == 0)
+		rv = err_set(e, RC_PERM, "%s: no such file", path);
+	return rv == -1 ? -1 : 0;
 }

@@ -220,10 +220,13 @@ conf_manual(FILE *out, const char *page)
 		kind_body(&p, "EventWatcher");
 		fputs(".SH SEE ALSO\npipecd\\-plan(1), piped.yaml(5)\n", out);
 	} else {
-		must(strcmp(page, "pipecd.yaml") == 0);
+		must(strcmp(page, "control-plane.yaml") == 0);
 		fprintf(out, "configuration of the control plane\n%s", common);
 		p.v0 = true;
+		fputs("Check it, and see what is in effect, with\n"
+		      ".BR \"pipecd \\-n \\-f FILE\" .\n",
+		    out);
 		kind_body(&p, "ControlPlane");
-		fputs(".SH SEE ALSO\npiped.yaml(5)\n", out);
+		fputs(".SH SEE ALSO\npipecd(1), piped.yaml(5)\n", out);
 	}
 }

@@ -1,7 +1,5 @@
 #include "read.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,14 +200,6 @@ RULE(rule_plugin)
 	}
 }
 
-static bool
-given(const struct node *map, const char *key)
-{
-	const struct node *n = key_value(map, key);
-
-	return n != NULL && !(n->type == NODE_STRING && n->n == 0);
-}
-
 /* A mirror is named by it.  PipeCD, whose rules hold with an apiAddress, takes any. */
 static void
 check_repositories(
@@ -378,47 +368,19 @@ conf_piped_read(struct conf_piped *c, const char *name, const char *text,
 	return reader_end(&r, out, e);
 }
 
-/* The slice we were started with: read in place, so that it can be again. */
-static int
-slice_read(struct buf *b, struct err *e)
-{
-	ssize_t n;
-
-	do {
-		buf_grow(b, 65536);
-		n = pread(FD_CONF, b->p + b->len, 65536, (off_t)b->len);
-		if (n > 0)
-			b->len += (size_t)n;
-	} while (n > 0 || (n == -1 && errno == EINTR));
-	b->p[b->len] = '\0';
-	return n == -1 ? err_sys(e, "configuration on descriptor %d", FD_CONF)
-		       : 0;
-}
-
 int
 conf_piped_open(
     struct conf_piped *c, const char *path, struct arena *a, struct err *e)
 {
 	struct buf text = BUF_INIT, said = BUF_INIT;
 	struct conf_report rep = { .text = &said };
-	const char *name = path != NULL ? path : "configuration";
-	int rv = -1;
+	const char *name;
+	int rv = conf_text(&text, &name, path, "piped.yaml", e);
 
-	if (path == NULL && getenv("PIPECD_CONF") == NULL)
-		return err_set(
-		    e, RC_PERM, "no configuration: give -f piped.yaml");
-	if (path == NULL && slice_read(&text, e) == -1)
-		goto out;
-	if (path != NULL) {
-		if ((rv = file_read(path, NODE_TEXT_MAX, &text, e)) == 0)
-			rv = err_set(e, RC_PERM, "%s: no such file", path);
-		if (rv == -1)
-			goto out;
-	}
-	rv = conf_piped_read(c, name, text.p, text.len, a, &rep, e);
+	if (rv == 0)
+		rv = conf_piped_read(c, name, text.p, text.len, a, &rep, e);
 	if (said.len > 0)
 		fputs(said.p, stderr);
-out:
 	buf_free(&text);
 	buf_free(&said);
 	return rv;

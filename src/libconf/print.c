@@ -27,6 +27,9 @@ static const unsigned who_flag[] = {
 	[WHO_REPORT] = FOR_REPORT,
 	[WHO_PLATFORM] = FOR_PLATFORM,
 	[WHO_SCRIPT] = FOR_SCRIPT,
+	[WHO_API] = FOR_API,
+	[WHO_STORE] = FOR_STORE,
+	[WHO_OPS] = FOR_OPS,
 };
 static const char *const who_name[] = {
 	[WHO_GITWATCH] = "gitwatch",
@@ -38,6 +41,9 @@ static const char *const who_name[] = {
 	[WHO_REPORT] = "report",
 	[WHO_PLATFORM] = "platform",
 	[WHO_SCRIPT] = "script",
+	[WHO_API] = "api",
+	[WHO_STORE] = "store",
+	[WHO_OPS] = "ops",
 };
 
 static bool
@@ -408,23 +414,30 @@ print_providers(struct printer *p, const struct conf_piped *c)
 	}
 }
 
+/* What every kind begins with. */
+static void
+print_head(struct printer *p, struct buf *out, enum conf_who who,
+    const char *kind, const char *slice)
+{
+	p->b = out;
+	p->shown = who == WHO_ALL || (who & WHO_SHOWN);
+	p->who = (enum conf_who)(who & ~WHO_SHOWN);
+	buf_printf(out, "apiVersion: pipecd.dev/v1beta1\nkind: %s\n", kind);
+	if (p->who != WHO_ALL)
+		slice = who_name[p->who];
+	if (slice != NULL)
+		buf_printf(out, "slice: %s\n", slice);
+	buf_adds(out, "spec:\n");
+}
+
 void
 conf_piped_print(struct buf *out, const struct conf_piped *c, enum conf_who who,
     const char *plugin)
 {
-	struct printer p = {
-		.b = out, .who = who, .plugin = plugin, .v1 = c->v1
-	};
+	struct printer p = { .plugin = plugin, .v1 = c->v1 };
 	size_t len;
 
-	p.shown = who == WHO_ALL || (who & WHO_SHOWN);
-	p.who = who = (enum conf_who)(who & ~WHO_SHOWN);
-	buf_adds(out, "apiVersion: pipecd.dev/v1beta1\nkind: Piped\n");
-	if (who != WHO_ALL)
-		buf_printf(out, "slice: %s\n", who_name[who]);
-	else if (c->slice != NULL)
-		buf_printf(out, "slice: %s\n", c->slice);
-	buf_adds(out, "spec:\n");
+	print_head(&p, out, who, "Piped", c->slice);
 	print_object(&p, &objects[OBJ_piped], (const char *)c, 2, false);
 	if (!c->v1 && c->n_plugins > 0) {
 		buf_adds(out, "  platformProviders:\n");
@@ -435,4 +448,14 @@ conf_piped_print(struct buf *out, const struct conf_piped *c, enum conf_who who,
 			buf_adds(out, " []\n");
 		}
 	}
+}
+
+void
+conf_control_print(
+    struct buf *out, const struct conf_control *c, enum conf_who who)
+{
+	struct printer p = { .v1 = false };
+
+	print_head(&p, out, who, "ControlPlane", c->slice);
+	print_object(&p, &objects[OBJ_control], (const char *)c, 2, false);
 }

@@ -15,6 +15,8 @@ void secret_file(struct reader *r, const struct node *n, const struct path *at);
 /* conf_duration, and "30d" with days. */
 int conf_duration_days(int64_t *ms, const char *s, bool days);
 
+/* Whether a map has this key, and it is not "". */
+bool given(const struct node *map, const char *key);
 /* Keys beside apiVersion, kind and spec. */
 void envelope_keys(struct reader *r, const struct envelope *v);
 /* What apps and checks read a kind of application by; OBJ_none: no such kind */
@@ -22,6 +24,14 @@ int app_object(const char *kind);
 void app_spec(struct reader *r, struct conf_app *c, const struct envelope *v);
 void piped_spec(
     struct reader *r, struct conf_piped *c, const struct envelope *v);
+void control_spec(
+    struct reader *r, struct conf_control *c, const struct envelope *v);
+/*
+ * The text that a program was started with: a file, or the slice on descriptor
+ * 3 when path is NULL; *name is for messages.
+ */
+int conf_text(struct buf *text, const char **name, const char *path,
+    const char *example, struct err *e);
 
 /* A stage that there is; plugin NULL: this build does not run it. */
 struct stage_row {
@@ -80,5 +90,11 @@ RULE(rule_watcher);
 RULE(rule_piped);
 RULE(rule_datastore);
 RULE(rule_filestore);
+RULE(rule_control);
+RULE(rule_control_project);
+RULE(rule_static_admin);
+RULE(rule_shared_sso);
+RULE(rule_insight);
+RULE(rule_webhook);
 
 #endif

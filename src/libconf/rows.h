@@ -65,7 +65,10 @@ enum {
 	FOR_PLATFORM = 1 << 23,
 	FOR_SCRIPT = 1 << 24,
 	FOR_NONE = 1 << 25, /* programs of later days */
-	FOR_ANY = 0x3ff << 16,
+	FOR_API = 1 << 26,
+	FOR_STORE = 1 << 27,
+	FOR_OPS = 1 << 28,
+	FOR_ANY = 0x1fff << 16,
 };
 
 /* How an object takes keys that it does not know. */
@@ -147,6 +150,7 @@ struct reader {
 	bool v1;     /* the form being read: plugins, or the kinds of before */
 	bool strict; /* unknown keys are mistakes */
 	bool slice;  /* a part of a config that was checked before */
+	bool run;    /* it is to be done now: what we cannot is a mistake */
 	struct mistake *mistakes;
 	unsigned n_mistakes, errors, warnings;
 };

@@ -21,7 +21,7 @@ secret_file(struct reader *r, const struct node *n, const struct path *at)
 		    (unsigned)st.st_mode & 07777);
 }
 
-static bool
+bool
 given(const struct node *map, const char *key)
 {
 	const struct node *n = key_value(map, key);
@@ -308,26 +308,6 @@ RULE(rule_analysis_provider)
 		"STACKDRIVER" };
 	static const int objs[] = { OBJ_prometheus, OBJ_datadog,
 		OBJ_stackdriver };
-
-	(void)base;
-	config_by_type(r, n, at, names, objs, NITEMS(objs));
-}
-
-RULE(rule_datastore)
-{
-	static const char *const names[] = { "FIRESTORE", "MYSQL", "LMDB" };
-	static const int objs[] = { OBJ_store_firestore, OBJ_store_mysql,
-		OBJ_empty };
-
-	(void)base;
-	config_by_type(r, n, at, names, objs, NITEMS(objs));
-}
-
-RULE(rule_filestore)
-{
-	static const char *const names[] = { "GCS", "S3", "MINIO", "DIR" };
-	static const int objs[] = { OBJ_files_gcs, OBJ_files_s3,
-		OBJ_files_minio, OBJ_empty };
 
 	(void)base;
 	config_by_type(r, n, at, names, objs, NITEMS(objs));

@@ -264,6 +264,8 @@ conf_kind_object(const char *kind)
 
 	if (strcmp(kind, "Piped") == 0)
 		return OBJ_piped;
+	if (strcmp(kind, "ControlPlane") == 0)
+		return OBJ_control;
 	for (i = OBJ_none + 1; i < OBJ__N; i++) {
 		if (strcmp(objects[i].name, kind) == 0)
 			return i;

@@ -5,6 +5,8 @@
  *	conf app FILE		what an application's config says
  *	conf piped FILE		the effective config
  *	conf slice WHO PLUGIN FILE	what one program sees of it
+ *	conf control WHO FILE	the same of a control plane's
+ *	conf cron LINE TIME, conf address TEXT
  *	conf schema KIND, conf man PAGE
  *	conf open		the same of the slice on descriptor 3
  *	conf check FILE...	what -n FILE... does
@@ -161,8 +163,8 @@ static int
 who_of(const char *s)
 {
 	static const char *const names[] = { "all", "gitwatch", "checkout",
-		"push", "plan", "exec", "drift", "report", "platform",
-		"script" };
+		"push", "plan", "exec", "drift", "report", "platform", "script",
+		"api", "store", "ops" };
 	int i;
 
 	if (strcmp(s, "gitwatch-shown") == 0)
@@ -187,6 +189,44 @@ piped_show(const char *who, const char *plugin, const char *path,
 	    &out, &c, (enum conf_who)who_of(who), plugin[0] ? plugin : NULL);
 	fputs(out.p, stdout);
 	buf_free(&out);
+	return 0;
+}
+
+static int
+control_show(const char *who, const char *path, struct arena *a, struct err *e)
+{
+	struct buf out = BUF_INIT;
+	struct conf_control c;
+
+	if (conf_control_open(&c, path, a, e) == -1)
+		return -1;
+	conf_control_print(&out, &c, (enum conf_who)who_of(who));
+	fputs(out.p, stdout);
+	buf_free(&out);
+	return 0;
+}
+
+static int
+cron_show(const char *line, const char *after)
+{
+	char text[21];
+	int64_t next;
+
+	if (conf_cron(&next, line, atoll(after)) == -1)
+		return 1;
+	time_iso(text, next);
+	printf("%s\n", text);
+	return 0;
+}
+
+static int
+address_show(const char *s)
+{
+	char host[256], port[8];
+
+	if (conf_address(host, port, s) == -1)
+		return 1;
+	printf("%s %s\n", host, port);
 	return 0;
 }
 
@@ -231,6 +271,12 @@ main(int argc, char *argv[])
 		rv = piped_show("all", "", argv[2], a, &e);
 	else if (strcmp(what, "slice") == 0)
 		rv = piped_show(argv[2], argv[3], argv[4], a, &e);
+	else if (strcmp(what, "control") == 0)
+		rv = control_show(argv[2], argv[3], a, &e);
+	else if (strcmp(what, "cron") == 0)
+		rv = cron_show(argv[2], argv[3]);
+	else if (strcmp(what, "address") == 0)
+		rv = address_show(argv[2]);
 	else if (strcmp(what, "read") == 0)
 		rv = read_struct(argv[2], argv[3], a, &e);
 	else if (strcmp(what, "schema") == 0)

@@ -48,7 +48,7 @@ fits() {
 }
 
 @test "schema: manual pages are clean and name every key" {
-	for p in piped.yaml app.pipecd.yaml pipecd.yaml; do
+	for p in piped.yaml app.pipecd.yaml control-plane.yaml; do
 		$conf man $p >$p.5
 		run mandoc -T lint -W warning $p.5
 		[ -z "$(grep -v 'missing date' <<<"$output")" ]
