@@ -209,10 +209,15 @@ enum {
 /*
  * A supervisor that listens for its programs hands them the sockets, bound and
  * listening, from descriptor 8 on, and says in PIPECD_LISTEN what each is for:
- * "main admin".  The descriptor of that name, close-on-exec and non-blocking,
- * or -1: nobody does, so whoever needs it binds it itself.
+ * "main admin".  Several processes may have the same one: watch it with
+ * EPOLLEXCLUSIVE, and take EAGAIN from accept for an answer.
  */
-int listen_fd(const char *name);
+struct listening {
+	char name[24];
+	int fd; /* close-on-exec, non-blocking */
+};
+/* How many there are, 0: nobody listens for us. */
+size_t listen_fds(struct listening l[LISTEN_MAX]);
 
 /*
  * UTF-8, where overlong forms and surrogates are none.

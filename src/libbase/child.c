@@ -54,26 +54,24 @@ ready(void)
 	unsetenv("PIPECD_READY");
 }
 
-int
-listen_fd(const char *name)
+size_t
+listen_fds(struct listening l[LISTEN_MAX])
 {
 	const char *s = getenv("PIPECD_LISTEN");
-	size_t n;
+	size_t n = 0, len;
 	int fd;
 
-	for (fd = FD_LISTEN; s != NULL && *s != '\0'; fd++, s += n) {
+	for (; s != NULL && n < LISTEN_MAX; s += len, n++) {
 		s += strspn(s, " ");
-		n = strcspn(s, " ");
-		if (n == 0 || fd >= FD_LISTEN + LISTEN_MAX)
+		if ((len = strcspn(s, " ")) == 0)
 			break;
-		if (n != strlen(name) || strncmp(s, name, n) != 0)
-			continue;
-		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
-		    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == -1)
-			return -1;
-		return fd;
+		fd = l[n].fd = FD_LISTEN + (int)n;
+		(void)snprintf(
+		    l[n].name, sizeof(l[n].name), "%.*s", (int)len, s);
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	}
-	return -1;
+	return n;
 }
 
 static void
