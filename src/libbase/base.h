@@ -254,6 +254,8 @@ struct child {
 	int fd[16];		 /* fd[i] becomes descriptor i; -1: closed */
 	uid_t uid;		 /* 0: stay who we are */
 	gid_t gid;
+	const gid_t *groups; /* with uid: these and no others */
+	size_t n_groups;
 	uint64_t mem_bytes;  /* RLIMIT_AS, 0: ours */
 	uint64_t cpu_s;	     /* RLIMIT_CPU */
 	uint64_t file_bytes; /* RLIMIT_FSIZE */

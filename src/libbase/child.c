@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,6 +107,23 @@ arrange(const struct child *c)
 			(void)close(i);
 }
 
+/*
+ * Become another user.  The calls themselves: those of libc would do the same
+ * to all threads of the process whose memory we borrow.
+ */
+static int
+another(const struct child *c)
+{
+	gid_t g = c->gid;
+	uid_t u = c->uid;
+
+	return syscall(SYS_setgroups, c->n_groups, c->groups) == -1 ||
+		       syscall(SYS_setresgid, g, g, g) == -1 ||
+		       syscall(SYS_setresuid, u, u, u) == -1
+		   ? -1
+		   : 0;
+}
+
 static noreturn void
 become(const struct child *c, char *const *argv, char *const *env,
     const sigset_t *none, int report, pid_t parent)
@@ -127,9 +144,7 @@ become(const struct child *c, char *const *argv, char *const *env,
 		(void)setpriority(PRIO_PROCESS, 0, c->nice);
 	if (c->dir != NULL && chdir(c->dir) == -1)
 		goto fail;
-	if (c->uid != 0 && (setgroups(0, NULL) == -1 ||
-			       setresgid(c->gid, c->gid, c->gid) == -1 ||
-			       setresuid(c->uid, c->uid, c->uid) == -1))
+	if (c->uid != 0 && another(c) == -1)
 		goto fail;
 	/* After setresuid, which clears it; the parent may be gone by now. */
 	if (c->death_signal != 0) {

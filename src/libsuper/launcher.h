@@ -26,6 +26,9 @@ struct launcher {
 	size_t n_ended, cap_ended;
 };
 
+/* Whether a word is in a list, separated by blanks; "" is in "". */
+bool list_has(const char *list, const char *word);
+
 int ask_open(struct launcher *l, struct err *e);
 void ask_close(struct launcher *l);
 pid_t ask_launch(struct launcher *l, const struct launch *what, struct err *e);

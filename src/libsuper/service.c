@@ -2,9 +2,12 @@
 
 #include <string.h>
 
+#include "launcher.h"
+
 const struct service services[] = {
-#define SERVICE(n, bin, run, who, start, stop, mem, nofile) \
-	{ n, bin, RUN_##run, who, start, stop, mem, nofile },
+#define SERVICE(n, bin, run, who, start, stop, mem, nofile, account, groups) \
+	{ n, bin, RUN_##run, who, start, stop, mem, nofile, account, groups },
+#define GROUP(name, members)
 #define ASK(asker, program, verbs)
 #define ENV(program, patterns)
 #include "services.def"
@@ -14,7 +17,8 @@ const size_t n_services = NITEMS(services);
 static const struct ask {
 	const char *asker, *program, *verbs;
 } asks[] = {
-#define SERVICE(n, bin, run, who, start, stop, mem, nofile)
+#define SERVICE(n, bin, run, who, start, stop, mem, nofile, account, groups)
+#define GROUP(name, members)
 #define ASK(asker, program, verbs) { asker, program, verbs },
 #define ENV(program, patterns)
 #include "services.def"
@@ -59,8 +63,8 @@ program_get(struct program *p, const struct conf_piped *conf, const char *name,
 	return 0;
 }
 
-static bool
-has_word(const char *list, const char *word)
+bool
+list_has(const char *list, const char *word)
 {
 	size_t n = strlen(word);
 	const char *s;
@@ -82,7 +86,7 @@ program_may(const char *asker, const struct program *p, const char *verb)
 	for (i = 0; i < NITEMS(asks); i++)
 		if (strcmp(asks[i].asker, asker) == 0 &&
 		    strcmp(asks[i].program, p->row->name) == 0 &&
-		    has_word(asks[i].verbs, verb != NULL ? verb : ""))
+		    list_has(asks[i].verbs, verb != NULL ? verb : ""))
 			return true;
 	return false;
 }

@@ -12,7 +12,8 @@
 static const struct env {
 	const char *program, *patterns;
 } envs[] = {
-#define SERVICE(n, bin, run, who, start, stop, mem, nofile)
+#define SERVICE(n, bin, run, who, start, stop, mem, nofile, account, groups)
+#define GROUP(name, members)
 #define ASK(asker, program, verbs)
 #define ENV(program, patterns) { program, patterns },
 #include "services.def"
@@ -74,11 +75,22 @@ passes(const char *var, const struct program *p, struct arena *a)
 	return false;
 }
 
-const char *const *
-program_env(const struct program *p, bool ready, bool super, struct arena *a)
+/* What names the user of the environment, whom another account is not. */
+static bool
+personal(const char *var)
+{
+	return str_prefix(var, "USER=") || str_prefix(var, "LOGNAME=") ||
+	       str_prefix(var, "XDG_RUNTIME_DIR=") ||
+	       str_prefix(var, "DBUS_SESSION_BUS_ADDRESS=") ||
+	       str_prefix(var, "SSH_AUTH_SOCK=");
+}
+
+/* Its environment, NULL-terminated. */
+static const char *const *
+env_make(const struct start *s, const struct account *who, struct arena *a)
 {
 	const char *path = getenv("PATH"), *home = getenv("HOME"), **env;
-	size_t n = 0, i, max = 8;
+	size_t n = 0, i, max = 12;
 
 	for (i = 0; environ[i] != NULL; i++)
 		max++;
@@ -86,18 +98,26 @@ program_env(const struct program *p, bool ready, bool super, struct arena *a)
 	if (path == NULL)
 		path = "/usr/local/sbin:/usr/local/bin:"
 		       "/usr/sbin:/usr/bin:/sbin:/bin";
+	if (who != NULL)
+		home = who->home;
 	if (home == NULL)
 		home = "/";
 	env[n++] = arena_printf(a, "PATH=%s", path);
 	env[n++] = arena_printf(a, "HOME=%s", home);
 	env[n++] = "LANG=C.UTF-8";
 	env[n++] = "PIPECD_CONF=3";
-	if (ready)
+	if (s->ready != -1)
 		env[n++] = "PIPECD_READY=4";
-	if (super)
+	if (s->super != -1)
 		env[n++] = "PIPECD_SUPER=5";
+	if (who != NULL) {
+		env[n++] = s->accounts->passed;
+		env[n++] = arena_printf(a, "USER=%s", who->name);
+		env[n++] = arena_printf(a, "LOGNAME=%s", who->name);
+	}
 	for (i = 0; environ[i] != NULL; i++)
-		if (passes(environ[i], p, a))
+		if (passes(environ[i], &s->program, a) &&
+		    (who == NULL || !personal(environ[i])))
 			env[n++] = environ[i];
 	return env;
 }
@@ -120,6 +140,9 @@ argv_make(const struct start *s, const char *path, struct arena *a)
 pid_t
 program_start(const struct start *s, struct err *e)
 {
+	const struct account *who =
+	    s->accounts != NULL ? account_of(s->accounts, s->program.name)
+				: NULL;
 	struct child c = CHILD_INIT;
 	struct arena *a = arena_new();
 	char path[PATH_MAX];
@@ -131,7 +154,13 @@ program_start(const struct start *s, struct err *e)
 		goto out;
 	c.argv = argv_make(s, path, a);
 	c.path = exe != -1 ? "/proc/self/fd/7" : path;
-	c.env = program_env(&s->program, s->ready != -1, s->super != -1, a);
+	c.env = env_make(s, who, a);
+	if (who != NULL) {
+		c.uid = who->uid;
+		c.gid = who->gid;
+		c.groups = who->groups;
+		c.n_groups = who->n_groups;
+	}
 	c.fd[0] = s->in;
 	c.fd[1] = s->out;
 	c.fd[2] = s->err;

@@ -24,6 +24,7 @@ struct service { /* a row of services.def */
 	enum conf_who who;
 	int start, stop; /* orders */
 	uint64_t mem_mib, nofile;
+	const char *account, *groups;
 };
 extern const struct service services[];
 extern const size_t n_services;
@@ -49,6 +50,40 @@ int program_open(
     const struct program *p, char path[PATH_MAX], int *fd, struct err *e);
 
 /*
+ * A user per program: all of services.def or none.
+ */
+struct account {
+	char name[96];
+	uid_t uid;
+	gid_t gid, groups[4]; /* its own, and exactly these besides */
+	size_t n_groups;
+	const char *home;
+};
+struct accounts {
+	bool on;
+	const char *why; /* not on: what is missing; NULL: we are not root */
+	gid_t shared;	 /* the group of all of them */
+	struct account *v;
+	const char **program; /* of v[i] */
+	size_t n;
+	struct group_of {
+		const char *name; /* a GROUP row */
+		gid_t gid;
+	} * groups;
+	const char *passed; /* PIPECD_ACCOUNTS=..., for who shares files */
+};
+/*
+ * Look them up, in the arena.  -1 with *e: there are some that must not be
+ * used as they are (two programs with one user).
+ */
+int accounts_open(struct accounts *ac, const char *prefix,
+    const struct conf_piped *conf, struct arena *a, struct err *e);
+/* Of "plan", "host"; NULL: whoever we are. */
+const struct account *account_of(const struct accounts *ac, const char *name);
+/* The group of a GROUP row; -1: no accounts. */
+gid_t account_group(const struct accounts *ac, const char *name);
+
+/*
  * The slice of the config that a program gets, and a sealed memfd of it: no
  * write, no other size, no more seals, position 0.
  */
@@ -56,12 +91,9 @@ void program_slice(
     struct buf *out, const struct program *p, const struct conf_piped *conf);
 int slice_open(const char *text, size_t n, struct err *e);
 
-/* Its environment, NULL-terminated, made in `a`. */
-const char *const *program_env(
-    const struct program *p, bool ready, bool super, struct arena *a);
-
 struct start {
 	struct program program;
+	const struct accounts *accounts; /* NULL: as we are */
 	const char *const *args; /* after argv[0], NULL-terminated, or NULL */
 	int in, out, err, ready, super, lock; /* -1: not there */
 	const char *slice;		      /* what descriptor 3 says */
