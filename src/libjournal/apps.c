@@ -35,6 +35,18 @@ line_put(struct apps *x, const char *id, const char *line, size_t len)
 	x->lines++;
 }
 
+/* What was known under another id is known under this one now. */
+static void
+line_take(struct apps *x, const Frame__Past *p, const char *line, size_t len)
+{
+	size_t i;
+
+	line_put(x, p->application_id, line, len);
+	for (i = 0; i < p->n_tombstones; i++)
+		if (strcmp(p->tombstones[i], p->application_id) != 0)
+			free(map_del(x->line, p->tombstones[i]));
+}
+
 static int
 load(struct apps *x, struct err *e)
 {
@@ -67,8 +79,7 @@ load(struct apps *x, struct err *e)
 			break;
 		case 1:
 			if (f.kind == FRAME_past)
-				line_put(x, f.u.past->application_id, line,
-				    (size_t)n);
+				line_take(x, f.u.past, line, (size_t)n);
 			break;
 		}
 		x->len += n;
@@ -194,7 +205,7 @@ apps_put(struct apps *x, const Frame__Past *p)
 
 	memcpy(&f.u.past, &p, sizeof(p));
 	frame_write(&x->wait, &f);
-	line_put(x, p->application_id, x->wait.p + start, x->wait.len - start);
+	line_take(x, p, x->wait.p + start, x->wait.len - start);
 }
 
 int

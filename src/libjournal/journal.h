@@ -179,7 +179,7 @@ const char *apps_line(
     const struct apps *x, const char *application_id, size_t *len);
 /* Walk all: for (i = 0; apps_next(x, &i, &line, &len);) */
 bool apps_next(const struct apps *x, size_t *i, const char **line, size_t *len);
-/* A newer line; written by apps_flush. */
+/* A newer line, also of its tombstones; written by apps_flush. */
 void apps_put(struct apps *x, const Frame__Past *p);
 int apps_flush(struct apps *x, struct err *e);
 /* The descriptor to sync, or -1 when nothing waits for one. */

@@ -323,6 +323,30 @@ apply_command_done(struct journal_state *s, const Frame__CommandDone *p)
 	}
 }
 
+/*
+ * Taken over from the control plane: its stages may have run where we were not.
+ */
+static int
+apply_resume(struct journal_state *s, const Frame__Resume *p, struct err *e)
+{
+	const Model__PipelineStage *m;
+	size_t i;
+
+	if (apply_deployment(s, p->deployment, p->plan, e) == -1)
+		return -1;
+	for (i = 0; i < s->n_stages; i++) {
+		m = s->deployment->stages[i];
+		if (m->status == MODEL__STAGE_STATUS__STAGE_NOT_STARTED_YET ||
+		    m->status == MODEL__STAGE_STATUS__STAGE_SKIPPED ||
+		    s->stage[i].started)
+			continue;
+		s->stage[i].started = true;
+		s->stage[i].at_ms = m->updated_at * 1000;
+		s->stage[i].attempt = m->retried_count;
+	}
+	return 0;
+}
+
 int
 journal_apply(struct journal_state *s, const struct frame *f, struct err *e)
 {
@@ -335,8 +359,7 @@ journal_apply(struct journal_state *s, const struct frame *f, struct err *e)
 		    s, f->u.deployment->deployment, f->u.deployment->plan, e);
 		break;
 	case FRAME_resume:
-		rv = apply_deployment(
-		    s, f->u.resume->deployment, f->u.resume->plan, e);
+		rv = apply_resume(s, f->u.resume, e);
 		break;
 	case FRAME_stage_process:
 		rv = apply_process(s, f->u.stage_process, e);

@@ -69,6 +69,14 @@ void frame_reader_free(struct frame_reader *r);
 /* Write one frame to a descriptor in one write; -1: reader gone, disk full. */
 int frame_print(int fd, const struct frame *f, struct err *e);
 
+/*
+ * Where a registered application is, and what the control plane remembers of
+ * its deployments, as exec would say it; it borrows from the model.  false: the
+ * model names no place in a repository.
+ */
+bool frame_past_of(
+    Frame__Past *p, const Model__Application *m, struct arena *a);
+
 const char *frame_kind_name(enum frame_kind k);
 /* Whether frame.def lets `from` send this kind to `to` (names of programs). */
 bool frame_allowed(enum frame_kind k, const char *from, const char *to);

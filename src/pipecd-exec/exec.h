@@ -197,6 +197,7 @@ struct exec {
 	struct apps *apps;
 	struct map *by_id; /* unfinished deployments */
 	struct map *app;   /* applications by id */
+	struct map *given; /* "repo/path/file" -> an id that was given to it */
 	struct app *ready, **ready_end;
 	struct deployment *slot_wait, **slot_end;
 	struct deployment **active; /* started, not ended */
@@ -244,6 +245,8 @@ int64_t up_ms(void);
 int restart(struct exec *x, struct err *e);
 void retention(struct exec *x);
 void pasts_tell(struct exec *x);
+/* Go on with one whose journal was read, wherever it stands. */
+void deployment_take_up(struct exec *x, struct deployment *d);
 /* Fill d->s from its journal: the way of a restart and of every start. */
 int deployment_load(struct exec *x, struct deployment *d, struct err *e);
 
@@ -255,6 +258,14 @@ void apps_free(struct exec *x);
 struct deployment *deployment_new(
     struct exec *x, const char *id, struct app *a);
 void deployment_free(struct exec *x, struct deployment *d);
+/* Out of every list, with nothing loaded: as deployment_new leaves it. */
+void deployment_clear(struct exec *x, struct deployment *d);
+/* Whether it can be ours: its ids, what it must have, its stages in the plan. */
+int deployment_check(
+    const Model__Deployment *m, const Frame__Plan *plan, struct err *e);
+/* It ended before it came to us: an invalid pipeline, say. */
+void deployment_ended_before(
+    struct exec *x, struct deployment *d, const Model__Deployment *m);
 void queue_add(struct exec *x, struct deployment *d);
 void queue_drop(struct deployment *d);
 void app_ready(struct exec *x, struct app *a);
@@ -264,6 +275,14 @@ int deployment_cancel_queued(struct exec *x, struct deployment *d,
     const char *reason, bool superseded, struct err *e);
 /* What apps.ndjson says of its application from now on. */
 void past_put(struct exec *x, const Model__Deployment *m, bool triggered);
+
+/* resume.c: what the control plane knows */
+int intake_resume(struct exec *x, const struct frame *f, const char *line,
+    size_t len, struct err *e);
+/* Under which id exec knew it, and what by: so that nothing is lost. */
+void app_registered(
+    struct exec *x, const Model__Application *m, bool by_control_plane);
+void past_said(struct exec *x, const Frame__Past *p);
 
 /* run.c */
 void active_add(struct exec *x, struct deployment *d);
@@ -282,6 +301,8 @@ void stage_process_record(
     struct exec *x, struct deployment *d, int64_t pid, int64_t started);
 Model__PipelineStage *stage_model(const struct deployment *d);
 const Frame__StagePlan *stage_plan(const struct deployment *d);
+/* For report: it begins; without what only its program is to see. */
+void stage_start_tell(struct exec *x, struct deployment *d);
 int64_t stage_ran_ms(const struct deployment *d);
 /* Milliseconds that the stage may still take, and which limit that is. */
 int64_t stage_left_ms(

@@ -85,11 +85,10 @@ deployment_new(struct exec *x, const char *id, struct app *a)
 }
 
 void
-deployment_free(struct exec *x, struct deployment *d)
+deployment_clear(struct exec *x, struct deployment *d)
 {
 	size_t i;
 
-	map_del(x->by_id, d->id);
 	queue_drop(d);
 	if (d->app->running == d)
 		d->app->running = NULL;
@@ -99,14 +98,33 @@ deployment_free(struct exec *x, struct deployment *d)
 			x->active[i] = x->active[--x->n_active];
 			break;
 		}
-	app_ready(x, d->app);
 	checkout_drop(x, d);
 	journal_close(&d->j);
+	journal_init(&d->j, d->id);
 	arena_free(d->arena);
+	d->arena = NULL;
+	memset(&d->s, 0, sizeof(d->s));
 	proc_free(d->proc);
+	d->proc = NULL;
 	free(d->reason);
 	free(d->last_log);
+	d->reason = d->last_log = NULL;
+	d->stage = -1;
+	d->why = WHY_NONE;
+	d->human = d->rolling_back = d->resumed = d->exited = false;
+	d->wake_at = 0;
+}
+
+void
+deployment_free(struct exec *x, struct deployment *d)
+{
+	struct app *a = d->app;
+
+	map_del(x->by_id, d->id);
+	deployment_clear(x, d);
+	journal_close(&d->j);
 	free(d);
+	app_ready(x, a);
 }
 
 int
@@ -154,7 +172,6 @@ past_put(struct exec *x, const Model__Deployment *m, bool triggered)
 {
 	Frame__Past *p = apps_get(x->apps, m->application_id, x->turn);
 	Frame__Past fresh = FRAME__PAST__INIT;
-	struct frame f = { .kind = FRAME_past };
 
 	if (p == NULL) {
 		p = arena_new_of(x->turn, Frame__Past);
@@ -179,6 +196,15 @@ past_put(struct exec *x, const Model__Deployment *m, bool triggered)
 		p->running_commit = m->trigger->commit->hash;
 		p->running_config_filename = m->git_path->config_filename;
 	}
+	past_said(x, p);
+}
+
+/* It is so from now on, here and for others. */
+void
+past_said(struct exec *x, const Frame__Past *p)
+{
+	struct frame f = { .kind = FRAME_past };
+
 	apps_put(x->apps, p);
 	f.u.past = msg_copy(p, x->turn);
 	tell(x, &f);
@@ -266,8 +292,9 @@ supersede(struct exec *x, struct app *a, const Model__Deployment *newer)
 	}
 }
 
-static int
-model_check(const Model__Deployment *m, const Frame__Plan *plan, struct err *e)
+int
+deployment_check(
+    const Model__Deployment *m, const Frame__Plan *plan, struct err *e)
 {
 	char name[JOURNAL_NAME];
 	size_t i, k;
@@ -284,10 +311,10 @@ model_check(const Model__Deployment *m, const Frame__Plan *plan, struct err *e)
 	    m->git_path == NULL || m->git_path->repo == NULL)
 		return err_set(
 		    e, RC_PERM, "trigger, commit or git_path is missing");
-	if (m->status != D_(PLANNED))
-		return 0;
-	if (plan == NULL)
+	if (m->status == D_(PLANNED) && plan == NULL)
 		return err_set(e, RC_PERM, "PLANNED without a plan");
+	if (plan == NULL || deployment_ended(m->status))
+		return 0;
 	for (i = 0; i < m->n_stages; i++) {
 		for (k = 0; k < plan->n_stages; k++)
 			if (strcmp(plan->stages[k]->id, m->stages[i]->id) == 0)
@@ -304,9 +331,9 @@ model_check(const Model__Deployment *m, const Frame__Plan *plan, struct err *e)
 	return 0;
 }
 
-/* It ended before it came to us: an invalid pipeline, say. */
-static void
-ended_before(struct exec *x, struct deployment *d, const Model__Deployment *m)
+void
+deployment_ended_before(
+    struct exec *x, struct deployment *d, const Model__Deployment *m)
 {
 	log_info(d->id, "deployment %s app=%s reason=\"%s\"",
 	    msg_enum_name(&model__deployment_status__descriptor, (int)m->status,
@@ -343,7 +370,7 @@ intake_deployment(struct exec *x, const struct frame *f, const char *line,
 	struct deployment *d;
 	char name[JOURNAL_NAME];
 
-	if (model_check(m, f->u.deployment->plan, e) == -1)
+	if (deployment_check(m, f->u.deployment->plan, e) == -1)
 		return err_wrap(e, "deployment %s", m->id);
 	if (m->status == D_(RUNNING) || m->status == D_(ROLLING_BACK))
 		return 0; /* nobody but us says that */
@@ -363,7 +390,7 @@ intake_deployment(struct exec *x, const struct frame *f, const char *line,
 	if (m->status == D_(PENDING))
 		return 0;
 	if (deployment_ended(m->status)) {
-		ended_before(x, d, m);
+		deployment_ended_before(x, d, m);
 		return 0;
 	}
 	d->phase = PH_QUEUED;
@@ -401,25 +428,32 @@ apps_free(struct exec *x)
 		free(a);
 	}
 	map_free(x->app);
+	for (i = 0; x->given != NULL && map_next(x->given, &i, &id, &v);)
+		free(v);
+	map_free(x->given);
 }
 
 static void
 intake_app(struct exec *x, const Frame__App *f)
 {
 	const Model__Application *m = f->application;
-	struct app *a = app_get(x, m->id);
 	struct deployment *d, *next;
 	struct buf b = BUF_INIT;
+	struct app *a;
 	struct err e;
 	size_t i;
 
+	if (f->unregistered || m->id[0] == '\0')
+		return; /* for people to register: not ours yet */
+	app_registered(x, m, f->commit == NULL && !f->gone);
+	a = app_get(x, m->id);
 	if (a->name == NULL || strcmp(a->name, m->name) != 0) {
 		free(a->name);
 		a->name = xstrdup(m->name);
 	}
 	a->kind = (int)m->kind;
 	a->known = true;
-	a->gone = f->gone;
+	a->gone = f->gone || m->disabled || m->deleted;
 	strings_free(a->labels);
 	a->labels = NULL;
 	if (m->n_labels > 0)
@@ -433,8 +467,9 @@ intake_app(struct exec *x, const Frame__App *f)
 	for (d = a->gone ? a->queue : NULL; d != NULL; d = next) {
 		next = d->next;
 		if (deployment_cancel_queued(x, d,
-			"the application is gone from its repository", false,
-			&e) == -1)
+			f->gone ? "the application is gone from its repository"
+				: "the application was disabled",
+			false, &e) == -1)
 			log_warn(d->id, "cannot cancel it: %s", e.text);
 	}
 }
@@ -459,7 +494,9 @@ intake_frame(struct exec *x, const struct frame *f, const char *line,
 	case FRAME_command_done:
 		chain_command_done(x, f->u.command_done);
 		break;
-	default: /* resume comes with the control plane; held is for report */
+	case FRAME_resume:
+		return intake_resume(x, f, line, len, e);
+	default: /* held is for report */
 		break;
 	}
 	if (x->daemon)

@@ -78,8 +78,9 @@ keep(struct exec *x, struct deployment *d, const struct frame *f, bool sync)
 	/* What it borrows changes before it is said. */
 	said = (struct frame){ .kind = f->kind };
 	said.u.msg = msg_copy(f->u.msg, x->turn);
-	/* These two are for the journal; who has to hear them is told so. */
-	if (f->kind != FRAME_command && f->kind != FRAME_command_done)
+	/* These are for the journal; who has to hear them is told so. */
+	if (f->kind != FRAME_command && f->kind != FRAME_command_done &&
+	    f->kind != FRAME_resume)
 		tell(x, &said);
 }
 

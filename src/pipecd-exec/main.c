@@ -36,6 +36,13 @@
  *	A rollback cannot be cancelled.  Only WAIT_APPROVAL is approved, by
  *	any user or those it lists; each user counts once.  No stage of this
  *	build can be skipped by hand.
+ *
+ *	An unfinished deployment that the control plane knows (resume) and we do
+ *	not, for the disk is a new one, is taken over: it goes on with the first
+ *	stage that is not done.  Where our journal has as much of it, nothing
+ *	happens; where it has less, it is set aside as DEPLOYMENT.ndjson.behind.
+ *	Of an application that the control plane registered under another id
+ *	than ours, what we know is kept under the new one.
  * OPTIONS
  *	-b dir	Be a daemon on the bus in dir.
  *	-f config

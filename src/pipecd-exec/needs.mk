@@ -1,1 +1,1 @@
-NEEDS.pipecd-exec := libjournal libbus libconf libsuper libsandbox
+NEEDS.pipecd-exec := libjournal libhash libbus libconf libsuper libsandbox

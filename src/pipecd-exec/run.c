@@ -124,6 +124,20 @@ stage_process_record(
 	record(x, d, FRAME_OF(stage_process, &p), false);
 }
 
+void
+stage_start_tell(struct exec *x, struct deployment *d)
+{
+	Frame__StageStart s = FRAME__STAGE_START__INIT;
+	struct frame f = { .kind = FRAME_stage_start };
+
+	s.deployment = d->s.deployment;
+	s.stage = stage_model(d);
+	s.has_attempt = true;
+	s.attempt = d->s.stage[d->stage].attempt;
+	f.u.stage_start = msg_copy(&s, x->turn);
+	tell(x, &f);
+}
+
 /* One line for people, without what a terminal would obey. */
 static char *
 one_line(struct exec *x, const char *s)

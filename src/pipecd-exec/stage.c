@@ -228,6 +228,7 @@ proc_tell(struct exec *x, struct deployment *d)
 	frame_write(d->proc->resident != NULL ? &d->proc->resident->send
 					      : &d->proc->send,
 	    &f);
+	stage_start_tell(x, d);
 	d->proc->told = true;
 	d->phase = PH_RUN;
 	if (d->proc->resident != NULL)

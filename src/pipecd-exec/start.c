@@ -168,8 +168,8 @@ ended_again(struct exec *x, struct deployment *d)
 	dirty_add(x, d, true);
 }
 
-static void
-take_up(struct exec *x, struct deployment *d)
+void
+deployment_take_up(struct exec *x, struct deployment *d)
 {
 	Model__Deployment *m = d->s.deployment;
 
@@ -285,7 +285,7 @@ restart(struct exec *x, struct err *e)
 		chain_take_up(x, left[i].d);
 	for (i = 0; i < n; i++)
 		if (left[i].d->phase != PH_CHAIN)
-			take_up(x, left[i].d);
+			deployment_take_up(x, left[i].d);
 	free(left);
 	apps_check(x);
 	if (x->daemon)

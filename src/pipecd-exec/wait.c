@@ -21,8 +21,8 @@ since_ms(const struct exec *x, const struct deployment *d)
 	const struct journal_stage *st = &d->s.stage[d->stage];
 	int64_t ran = stage_ran_ms(d), ago;
 
-	if (!st->started)
-		return ran;
+	if (!st->started || st->at_ms == 0)
+		return ran; /* not yet, or the control plane did not say */
 	ago = st->boot != NULL && strcmp(st->boot, x->boot) == 0
 		  ? up_ms() - st->up_ms
 		  : wall_ms() - st->at_ms;
@@ -38,6 +38,7 @@ timer_begin(struct exec *x, struct deployment *d, enum phase phase)
 		d->check_at = now_ms() + CHECK_MIN_MS;
 	} else {
 		stage_process_record(x, d, 0, 0);
+		stage_start_tell(x, d);
 		log_info(d->id, "stage start stage=%s", stage_model(d)->name);
 	}
 	d->phase = phase;
