@@ -128,11 +128,10 @@ static int
 take(struct bus *b, struct port *p, struct frame *f, struct arena *a,
     const char *s, size_t n, struct err *e)
 {
-	const char *from = p->kind == INBOX ? "inbox" : p->peer;
 	int rv = frame_parse(f, s, n, a, e);
 
 	if (rv == -1)
-		return err_wrap(e, "%s", from);
+		return err_wrap(e, "%s", p->peer);
 	if (rv == 0) {
 		b->dropped++; /* of a newer program; TELL may be lost */
 		return 0;
@@ -140,8 +139,8 @@ take(struct bus *b, struct port *p, struct frame *f, struct arena *a,
 	if (p->kind == ASKING)
 		return ask_answered(b, f);
 	if (!frame_addressed(f->kind, b->prog) ||
-	    (p->kind == ASKED && !frame_allowed(f->kind, p->peer, b->prog)))
-		return err_set(e, RC_PERM, "%s: a frame %s is not for %s", from,
+	    !frame_allowed(f->kind, p->peer, b->prog))
+		return err_set(e, RC_PERM, "%s may not say %s to %s", p->peer,
 		    frame_kind_name(f->kind), b->prog);
 	if (p->kind == ASKED)
 		return ask_taken(b, p, f);
@@ -216,7 +215,7 @@ tell_peer(struct bus *b, enum frame_kind k, const char *peer)
 int
 bus_tell(struct bus *b, const struct frame *f, struct err *e)
 {
-	const char *s, *end;
+	const char *s;
 	char peer[NAME_MAX_];
 
 	if (out_line(b, f, e) == -1)
@@ -225,15 +224,8 @@ bus_tell(struct bus *b, const struct frame *f, struct err *e)
 		return write_all(STDOUT_FILENO, b->out.p, b->out.len) == 0
 			   ? 0
 			   : err_sys(e, "stdout");
-	for (s = frame_to(f->kind); *s != '\0'; s = end + (*end == ' ')) {
-		end = s + strcspn(s, " ");
-		if ((size_t)(end - s) >= sizeof(peer) || *s == '*' ||
-		    (end - s == 1 && *s == 'K'))
-			continue;
-		memcpy(peer, s, (size_t)(end - s));
-		peer[end - s] = '\0';
+	for (s = frame_to(f->kind); net_word(&s, peer);)
 		tell_peer(b, f->kind, peer);
-	}
 	return 0;
 }
 

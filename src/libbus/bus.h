@@ -15,8 +15,9 @@ struct bus;
 
 /*
  * `prog` is the short name in frame.def ("plan").  dir NULL: stdin and stdout.
- * Otherwise binds DIR/<prog> (the directory must be ours, 0700 or 0750 by
- * group).  Block signals first: nanomsg starts a thread.
+ * Otherwise binds DIR/<prog>.<from>/tell (and ask) for each program that may
+ * say something to this one: by frame.def, which also says what; another kind
+ * of frame is refused.  DIR must be ours or root's, and not for everybody.  Block signals first: nanomsg starts a thread.
  */
 struct bus *bus_open(const char *prog, const char *dir, struct err *e);
 void bus_close(struct bus *b);

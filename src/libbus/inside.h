@@ -104,7 +104,8 @@ struct port *net_port(
     struct bus *b, enum port_kind kind, const char *peer, struct err *e);
 struct port *net_find(
     const struct bus *b, enum port_kind kind, const char *peer);
-bool net_exists(const struct bus *b, const char *name);
+bool net_exists(const struct bus *b, const char *peer);
+bool net_word(const char **s, char dst[NAME_MAX_]);
 /* Send now or keep; the oldest are dropped beyond BACKLOG. */
 void net_send(struct bus *b, struct port *p, const void *s, size_t n);
 void net_flush(struct bus *b);

@@ -8,6 +8,9 @@
  *   taken.  What is not taken waits in a queue of ours.
  * - Sockets get the umask's mode, and paths of more than 107 bytes do not
  *   work: those go through /proc/self/fd.
+ * - Nobody says who sent a message.  So each peer has a socket of its own,
+ *   DIR/TO.FROM/tell (and ask), in a directory that only FROM may pass: its
+ *   group is FROM's where programs run as different users.
  * - Its thread inherits the signal mask: all are blocked while it starts.
  * - NN_RCVFD and NN_SNDFD are polled, never read.
  */
@@ -29,23 +32,32 @@
 #include "inside.h"
 
 enum {
-	ADDRESS = 256
+	ADDRESS = 256,
+	SOCKET_NAME = 2 * NAME_MAX_ + 8
 };
 
-/* Where frame.def lets `from` ask us, word by word. */
+/* Who is started with pipes, and has no inbox. */
 static bool
-word(const char **s, char dst[NAME_MAX_])
+piped(const char *name)
+{
+	return strcmp(name, "K") == 0 || strcmp(name, "*") == 0 ||
+	       strcmp(name, "script") == 0;
+}
+
+/* The programs on the bus in a list of frame.def, one by one. */
+bool
+net_word(const char **s, char dst[NAME_MAX_])
 {
 	size_t n;
 
-	for (; **s != '\0'; *s += n + ((*s)[n] == ' ')) {
+	while (**s != '\0') {
 		n = strcspn(*s, " ");
-		if (n >= NAME_MAX_ || **s == '*' || (n == 1 && **s == 'K'))
-			continue;
+		must(n < NAME_MAX_);
 		memcpy(dst, *s, n);
 		dst[n] = '\0';
 		*s += n + ((*s)[n] == ' ');
-		return true;
+		if (!piped(dst))
+			return true;
 	}
 	return false;
 }
@@ -149,11 +161,34 @@ in_use(const char *addr)
 	return rv == 0;
 }
 
-/* Bind with the directory's idea of who may connect. */
+/*
+ * Where one peer's sockets are: a supervisor that gives each program a user
+ * has made it, ours with the peer's group; else it is for us alone.
+ */
 static int
-bind_private(struct bus *b, int s, const char *addr)
+pair_dir(struct bus *b, const char *from, struct err *e)
 {
+	char name[2 * NAME_MAX_ + 2];
 	struct stat st;
+
+	(void)snprintf(name, sizeof(name), "%s.%s", b->prog, from);
+	if (mkdirat(b->dirfd, name, 0700) == -1 && errno != EEXIST)
+		return err_sys(e, "mkdir %s/%s", b->dir, name);
+	if (fstatat(b->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return err_sys(e, "%s/%s", b->dir, name);
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    (st.st_mode & 027) != 0)
+		return err_set(e, RC_PERM,
+		    "%s/%s: it is not ours, or others may write or enter it: "
+		    "remove it",
+		    b->dir, name);
+	return 0;
+}
+
+/* The directory says who may connect. */
+static int
+bind_private(int s, const char *addr)
+{
 	mode_t old;
 	int rv;
 
@@ -161,37 +196,41 @@ bind_private(struct bus *b, int s, const char *addr)
 		errno = EADDRINUSE;
 		return -1;
 	}
-	must(fstat(b->dirfd, &st) == 0);
-	old = umask((st.st_mode & 070) != 0 ? 007 : 077);
+	old = umask(007);
 	rv = nn_bind(s, addr);
 	umask(old);
 	return rv;
 }
 
+static const struct {
+	int protocol;
+	bool in, out, bound;
+	const char *name;
+} how[] = { [INBOX] = { NN_PULL, true, false, true, "tell" },
+	[PEER] = { NN_PUSH, false, true, false, "tell" },
+	[ASKED] = { NN_PAIR, true, true, true, "ask" },
+	[ASKING] = { NN_PAIR, true, true, false, "ask" } };
+
+static void
+socket_name(const struct bus *b, enum port_kind kind, const char *peer,
+    char dst[SOCKET_NAME])
+{
+	(void)snprintf(dst, SOCKET_NAME, "%s.%s/%s",
+	    how[kind].bound ? b->prog : peer, how[kind].bound ? peer : b->prog,
+	    how[kind].name);
+}
+
 struct port *
 net_port(struct bus *b, enum port_kind kind, const char *peer, struct err *e)
 {
-	static const struct {
-		int protocol;
-		bool in, out, bound;
-	} how[] = { [INBOX] = { NN_PULL, true, false, true },
-		[PEER] = { NN_PUSH, false, true, false },
-		[ASKED] = { NN_PAIR, true, true, true },
-		[ASKING] = { NN_PAIR, true, true, false } };
-	char name[2 * NAME_MAX_ + 2], addr[ADDRESS];
+	char name[SOCKET_NAME], addr[ADDRESS];
 	struct port *p = xcalloc(1, sizeof(*p));
 
 	p->kind = kind;
 	p->rcvfd = p->sndfd = -1;
 	queue_init(&p->out);
 	(void)snprintf(p->peer, sizeof(p->peer), "%s", peer);
-	/* tells: <to>; asks: <to>.<from> */
-	if (kind == INBOX || kind == PEER)
-		(void)snprintf(name, sizeof(name), "%s", peer);
-	else
-		(void)snprintf(name, sizeof(name), "%s.%s",
-		    kind == ASKED ? b->prog : peer,
-		    kind == ASKED ? peer : b->prog);
+	socket_name(b, kind, peer, name);
 	address(b, name, addr);
 	p->s = socket_new(how[kind].protocol, how[kind].in, how[kind].out, e);
 	if (p->s == -1) {
@@ -202,7 +241,7 @@ net_port(struct bus *b, enum port_kind kind, const char *peer, struct err *e)
 		p->rcvfd = descriptor(p->s, NN_RCVFD);
 	if (how[kind].out)
 		p->sndfd = descriptor(p->s, NN_SNDFD);
-	if ((how[kind].bound ? bind_private(b, p->s, addr)
+	if ((how[kind].bound ? bind_private(p->s, addr)
 			     : nn_connect(p->s, addr)) == -1 ||
 	    (p->rcvfd != -1 && watch(b, p->rcvfd, p, true) == -1)) {
 		err_set(e, RC_TEMP, "bus %s/%s: %s", b->dir, name,
@@ -220,19 +259,22 @@ net_port(struct bus *b, enum port_kind kind, const char *peer, struct err *e)
 int
 net_open(struct bus *b, struct err *e)
 {
+	enum port_kind kind;
 	char from[NAME_MAX_];
 	const char *s;
 	int k;
 
-	if (dir_open(b, e) == -1 || net_port(b, INBOX, b->prog, e) == NULL)
+	if (dir_open(b, e) == -1)
 		return -1;
 	for (k = 0; k < FRAME__N; k++) {
-		if (!frame_is_ask((enum frame_kind)k) ||
-		    !frame_addressed((enum frame_kind)k, b->prog))
+		if (!frame_addressed((enum frame_kind)k, b->prog))
 			continue;
-		for (s = frame_from((enum frame_kind)k); word(&s, from);)
-			if (net_find(b, ASKED, from) == NULL &&
-			    net_port(b, ASKED, from, e) == NULL)
+		kind = frame_is_ask((enum frame_kind)k) ? ASKED : INBOX;
+		for (s = frame_from((enum frame_kind)k); net_word(&s, from);)
+			if (strcmp(from, b->prog) != 0 &&
+			    net_find(b, kind, from) == NULL &&
+			    (pair_dir(b, from, e) == -1 ||
+				net_port(b, kind, from, e) == NULL))
 				return -1;
 	}
 	return 0;
@@ -250,8 +292,11 @@ net_find(const struct bus *b, enum port_kind kind, const char *peer)
 }
 
 bool
-net_exists(const struct bus *b, const char *name)
+net_exists(const struct bus *b, const char *peer)
 {
+	char name[SOCKET_NAME];
+
+	socket_name(b, PEER, peer, name);
 	return faccessat(b->dirfd, name, F_OK, 0) == 0;
 }
 

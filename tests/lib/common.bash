@@ -22,3 +22,6 @@ until_true() {
 	local end=$((SECONDS + $1)); shift
 	until "$@"; do [ "$SECONDS" -lt "$end" ] || { echo "never true: $*"; return 1; }; sleep 0.02; done
 }
+
+# inbox DIR TO FROM...: until TO, on the bus in DIR, takes what FROM says
+inbox() { local d=$1 to=$2 f; shift 2; for f; do until_true 20 test -S "$d/$to.$f/tell"; done; }

@@ -20,7 +20,6 @@ start() {
 	pids+=($!)
 	pid=$!
 }
-inbox() { until_true 10 test -S "$1"; }
 heads() { local i; for i in $(seq "$1"); do frame head "\"repo\":\"r$i\",\"branch\":\"b\",\"commit\":\"c\",\"seen_at\":$i"; done; }
 lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 
@@ -28,7 +27,7 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 	start plan hear plan "$D" 1
 	start drift hear drift "$D" 1
 	start exec hear exec "$D" 1
-	inbox "$D/plan"; inbox "$D/drift"; inbox "$D/exec"
+	inbox "$D" plan gitwatch; inbox "$D" drift gitwatch; inbox "$D" exec plan
 	heads 1 | "$B" say gitwatch "$D"
 	until_true 10 lines plan 1
 	until_true 10 lines drift 1
@@ -38,7 +37,7 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 
 @test "bus: a program may not say what frame.def does not let it say" {
 	start plan hear plan "$D" 1
-	inbox "$D/plan"
+	inbox "$D" plan gitwatch exec
 	heads 1 | "$B" say report "$D"
 	frame past '"application_id":"a","repo":"r","path":"p","config_filename":"f"' | "$B" say exec "$D"
 	until_true 10 lines plan 1
@@ -47,7 +46,7 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 
 @test "bus: 3000 frames in one go arrive, in order" {
 	start plan hear plan "$D" 3000
-	inbox "$D/plan"
+	inbox "$D" plan gitwatch exec
 	heads 3000 >"$BATS_TEST_TMPDIR/in"
 	"$B" say gitwatch "$D" <"$BATS_TEST_TMPDIR/in"
 	until_true 20 lines plan 3000
@@ -62,7 +61,7 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 
 @test "bus: a peer killed in between gets what waited for it when it is back" {
 	start plan hear plan "$D" 100
-	inbox "$D/plan"
+	inbox "$D" plan gitwatch exec
 	mkfifo "$BATS_TEST_TMPDIR/in"
 	"$B" say gitwatch "$D" <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/say.out" 3>&- &
 	pids+=($!)
@@ -70,7 +69,7 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 	heads 1 >&7
 	until_true 10 lines plan 1
 	kill -9 "$pid"; wait "$pid" || true
-	[ -S "$D/plan" ] # stale
+	[ -S "$D/plan.gitwatch/tell" ] # stale
 	start again hear plan "$D" 3
 	# Sent into the gap or after it: at least the later ones arrive.
 	for i in 1 2 3 4 5 6 7 8 9; do heads 1 >&7; done
@@ -80,34 +79,53 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 
 @test "bus: an inbox has one owner; a stale one is taken over" {
 	start plan hear plan "$D" 1
-	inbox "$D/plan"
+	inbox "$D" plan gitwatch exec
 	run -111 "$B" hear plan "$D" 1
-	[[ "$output" == *"bus $D/plan: another process has this inbox"* ]]
+	[[ "$output" == *"bus $D/plan.gitwatch/tell: another process has this inbox"* ]]
 	kill -9 "$pid"; wait "$pid" || true
 	start again hear plan "$D" 1
 	until_true 10 eval 'heads 1 | "$B" say gitwatch "$D" >/dev/null; lines again 1'
 }
 
-@test "bus: sockets are 0600 whatever the umask, in a directory that is nobody else's" {
+@test "bus: a socket is for one peer, whatever the umask, in a directory that is nobody else's" {
 	umask 0
 	start checkout answer checkout "$D" 0
-	inbox "$D/checkout.plan"
-	[ "$(find "$D" -type s ! -perm 0700 | wc -l)" -eq 0 ]
-	[ "$(find "$D" -type s | wc -l)" -eq 4 ]
+	inbox "$D" checkout exec plan drift
+	[ "$(find "$D" -mindepth 1 -type d -perm 0700 | wc -l)" -eq 3 ]
+	[ "$(find "$D" -mindepth 1 -type d | wc -l)" -eq 3 ]
+	[ "$(find "$D" -type s -perm 0770 | wc -l)" -eq 6 ]
+	[ "$(find "$D" -type s | wc -l)" -eq 6 ]
 	chmod 0755 "$D"
 	run -100 "$B" hear plan "$D" 1
 	[[ "$output" == *"bus directory $D: mode 0755 lets everybody in, chmod 0700"* ]]
-	chmod 0750 "$D"
-	start plan hear plan "$D" 1
-	inbox "$D/plan"
-	[ "$(stat -c %a "$D/plan")" = 770 ]
+	chmod 0700 "$D"
+	mkdir -m 0755 "$D/plan.gitwatch"
+	run -100 "$B" hear plan "$D" 1
+	[[ "$output" == *"$D/plan.gitwatch: it is not ours, or others may write or enter it: remove it"* ]]
 	run -100 "$B" hear plan "$D/none" 1
 	[[ "$output" == *"bus directory $D/none: No such file or directory"* ]]
 }
 
+@test "bus: who is let in as one program cannot speak for another" {
+	start plan hear plan "$D" 2
+	inbox "$D" plan gitwatch exec
+	python3 - "$D/plan.gitwatch/tell" <<-'END'
+	import socket, struct, sys
+	s = socket.socket(socket.AF_UNIX)
+	s.connect(sys.argv[1])
+	s.sendall(b"\0SP\0" + struct.pack(">HH", 5 * 16, 0)) # PUSH
+	assert len(s.recv(8)) == 8
+	t = b'{"v":1,"kind":"past","application_id":"a","repo":"r","path":"p","config_filename":"f"}\n'
+	s.sendall(b"\x01" + struct.pack(">Q", len(t)) + t)
+	END
+	until_true 10 grep -q 'error: gitwatch may not say past to plan' "$BATS_TEST_TMPDIR/plan.err"
+	frame past '"application_id":"a","repo":"r","path":"p","config_filename":"f"' | "$B" say exec "$D"
+	until_true 10 lines plan 1
+}
+
 @test "bus: a peer that stands still blocks nobody; the oldest frames are dropped and counted" {
 	start report hear report "$D" 1
-	inbox "$D/report"
+	inbox "$D" report exec
 	kill -STOP "$pid"
 	run --separate-stderr "$B" flood exec "$D" 30 1000000
 	kill -CONT "$pid"
@@ -126,18 +144,18 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 	D=$BATS_TEST_TMPDIR/$(printf '%0200d' 0)
 	mkdir -m 0700 "$D"
 	start plan hear plan "$D" 2
-	inbox "$D/plan"
+	inbox "$D" plan gitwatch exec
 	heads 2 | "$B" say gitwatch "$D"
 	until_true 10 lines plan 2
 	start checkout answer checkout "$D" 0
-	inbox "$D/checkout.plan"
+	inbox "$D" checkout plan
 	[ "$("$B" ask plan "$D" checkout 10 5 10000 2>/dev/null)" = "10 answered, 0 not, 0 wrong" ]
 }
 
 @test "bus: a bad frame is one error, and the next one comes" {
 	start plan hear plan "$D" 3
-	inbox "$D/plan"
-	python3 - "$D/plan" <<-'END'
+	inbox "$D" plan gitwatch exec
+	python3 - "$D/plan.gitwatch/tell" <<-'END'
 	import socket, struct, sys
 	s = socket.socket(socket.AF_UNIX)
 	s.connect(sys.argv[1])
@@ -151,15 +169,15 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 	s.recv(1)
 	END
 	wait "$pid"
-	grep -q 'error: inbox: not a frame: byte 1' "$BATS_TEST_TMPDIR/plan.err"
-	grep -q 'error: inbox: a frame nudge is not for plan' "$BATS_TEST_TMPDIR/plan.err"
+	grep -q 'error: gitwatch: not a frame: byte 1' "$BATS_TEST_TMPDIR/plan.err"
+	grep -q 'error: gitwatch may not say nudge to plan' "$BATS_TEST_TMPDIR/plan.err"
 	grep -q '"kind":"head"' "$BATS_TEST_TMPDIR/plan.out"
 }
 
 @test "bus: a message over the limit closes only its sender's connection" {
 	start plan hear plan "$D" 1
-	inbox "$D/plan"
-	python3 - "$D/plan" <<-'END'
+	inbox "$D" plan gitwatch exec
+	python3 - "$D/plan.gitwatch/tell" <<-'END'
 	import socket, struct, sys
 	s = socket.socket(socket.AF_UNIX)
 	s.connect(sys.argv[1])
@@ -177,13 +195,13 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 
 @test "ask: 64 in flight, answered late and last first, all come back once" {
 	start checkout answer checkout "$D" 20
-	inbox "$D/checkout.exec"
+	inbox "$D" checkout exec
 	[ "$("$B" ask exec "$D" checkout 2000 64 20000 2>/dev/null)" = "2000 answered, 0 not, 0 wrong" ]
 }
 
 @test "ask: several askers do not get each other's answers" {
 	start checkout answer checkout "$D" 3
-	inbox "$D/checkout.plan"
+	inbox "$D" checkout plan
 	start e ask exec "$D" checkout 500 64 20000
 	start p ask plan "$D" checkout 500 64 20000
 	start d ask drift "$D" checkout 500 64 20000
@@ -202,7 +220,7 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 @test "ask: one who comes late, or is killed and comes again, answers all" {
 	start e ask exec "$D" checkout 300 64 30000
 	start checkout answer checkout "$D" 50
-	inbox "$D/checkout.exec"
+	inbox "$D" checkout exec
 	first=$pid
 	until_true 10 kill -0 "$first"
 	kill -9 "$first"; wait "$first" || true
@@ -213,20 +231,20 @@ lines() { [ "$(wc -l <"$BATS_TEST_TMPDIR/$1.out")" -ge "$2" ]; }
 
 @test "ask: a slow answer is worked on once, though the ask is repeated" {
 	start checkout answer checkout "$D" 2500
-	inbox "$D/checkout.exec"
+	inbox "$D" checkout exec
 	[ "$("$B" ask exec "$D" checkout 5 5 20000 2>/dev/null)" = "5 answered, 0 not, 0 wrong" ]
 }
 
 @test "ask: only whom frame.def names may be asked" {
 	start checkout answer checkout "$D" 0
-	inbox "$D/checkout.exec"
+	inbox "$D" checkout exec
 	run -100 "$B" ask report "$D" checkout 1 1 1000
 	[[ "$output" == *"report may not ask checkout: checkout"* ]]
 }
 
 @test "bus: children inherit no descriptor of it" {
 	start checkout answer checkout "$D" 0
-	inbox "$D/checkout.plan"
+	inbox "$D" checkout plan
 	run "$B" fds checkout2 "$D"
 	[ "$output" = $'0\n1\n2' ]
 }

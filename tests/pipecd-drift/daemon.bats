@@ -8,10 +8,10 @@ setup() {
 	: >"$t/out"
 	"$TESTBIN/libbus/bus" hear report "$t/bus" 100000 >"$t/out" 2>"$t/hear" 3>&- &
 	hear=$!
-	until_true 20 test -S "$t/bus/report"
+	inbox "$t/bus" report plan exec drift
 	"$t/bin/pipecd-drift" -b "$t/bus" -f "$t/piped.yaml" 2>"$t/err" 3>&- &
 	drift=$!
-	until_true 20 test -S "$t/bus/drift"
+	inbox "$t/bus" drift plan exec gitwatch
 }
 teardown() {
 	kill "$drift" "$hear" 2>/dev/null || true
@@ -73,7 +73,7 @@ is_state() { [ "$(state "$1" | tail -n 1)" = "$2" ]; }
 @test "drift -b: no process of a platform or checkout stays between two looks" {
 	teardown
 	sed -i 's/syncInterval: 1s/syncInterval: 30s/' "$t/piped.yaml"
-	rm -f "$t/bus/drift" "$t/bus/report"
+	rm -rf "$t/bus"/*
 	setup_again
 	for i in $(seq 5); do app "ok-$i"; done | tell plan
 	for i in $(seq 5); do until_true 30 is_state ok-$i SYNCED; done
@@ -84,8 +84,8 @@ is_state() { [ "$(state "$1" | tail -n 1)" = "$2" ]; }
 setup_again() {
 	"$TESTBIN/libbus/bus" hear report "$t/bus" 100000 >"$t/out" 2>"$t/hear" 3>&- &
 	hear=$!
-	until_true 20 test -S "$t/bus/report"
+	inbox "$t/bus" report plan exec drift
 	"$t/bin/pipecd-drift" -b "$t/bus" -f "$t/piped.yaml" 2>"$t/err" 3>&- &
 	drift=$!
-	until_true 20 test -S "$t/bus/drift"
+	inbox "$t/bus" drift plan exec gitwatch
 }

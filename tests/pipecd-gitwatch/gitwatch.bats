@@ -297,7 +297,7 @@ said() { heads "$1" | grep -q "$2"; }
 	mkfifo "$T/ready"
 	PIPECD_READY=1 pipecd-gitwatch -b "$T/bus" -f "$T/piped.yaml" 4>"$T/ready" 2>"$T/log" 3>&- & GW=$!
 	read -r -t 10 _ <"$T/ready"
-	[ -e "$T/bus/gitwatch" ]
+	[ -S "$T/bus/gitwatch.report/tell" ]
 	kill "$GW"; wait "$GW"
 	[ -e "$S/mirror/a.git/refs/heads/main" ]
 	GW=

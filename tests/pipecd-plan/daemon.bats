@@ -11,10 +11,10 @@ teardown() {
 daemon() {
 	"$BUS" hear report "$D/bus" 1000000 >"$D/heard" 2>"$D/hear.err" 3>&- &
 	HEAR=$!
-	until_true 5 test -S "$D/bus/report"
+	inbox "$D/bus" report plan
 	pipecd-plan -b "$D/bus" -f "$D/piped.yaml" 2>"$D/plan.err" 3>&- &
 	PLAN=$!
-	until_true 5 test -S "$D/bus/plan"
+	inbox "$D/bus" plan gitwatch exec drift report
 }
 say() { "$BUS" say "$1" "$D/bus"; } # PROGRAM <FRAMES
 heard() { [ "$(planned <"$D/heard" | jq -r --arg n "$1" 'select(.deployment.application_name==$n).deployment.status' | wc -l)" -ge "${2:-1}" ]; }
