@@ -76,6 +76,22 @@ first_look(const struct drift *d, const struct app *a)
 	return now_ms() + (d->once ? 0 : (int64_t)(spread(a->id) % (span + 1)));
 }
 
+/* It is looked at no more. */
+static void
+forget(struct drift *d, const char *id)
+{
+	struct app *a = map_get(d->apps, id);
+
+	if (a == NULL)
+		return;
+	objects_forget(d, a);
+	a->gone = true;
+	a->gen++;
+	a->due_ms = INT64_MAX;
+	if (a->jobs == NULL)
+		app_free(d, a);
+}
+
 int
 on_app(struct drift *d, const Frame__App *m, const char *line, size_t len,
     struct err *e)
@@ -87,16 +103,11 @@ on_app(struct drift *d, const Frame__App *m, const char *line, size_t len,
 	/* Not deployed; or the control plane's words, which plan follows up. */
 	if (m->unregistered || (m->commit == NULL && !m->gone))
 		return 0;
-	a = app_get(d, m->application->id);
 	if (m->gone) {
-		objects_forget(d, a);
-		a->gone = true;
-		a->gen++;
-		a->due_ms = INT64_MAX;
-		if (a->jobs == NULL)
-			app_free(d, a);
+		forget(d, m->application->id);
 		return 0;
 	}
+	a = app_get(d, m->application->id);
 	if (!is_commit(m->commit)) {
 		log_warn(a->id, "app frame without a commit: not looked at");
 		return 0;
@@ -146,9 +157,17 @@ runs(const Frame__Past *m)
 int
 on_past(struct drift *d, const Frame__Past *m, struct err *e)
 {
-	struct app *a = app_get(d, m->application_id);
-	bool same = a->deployment_id != NULL && m->deployment_id != NULL &&
-		    strcmp(a->deployment_id, m->deployment_id) == 0;
+	struct app *a;
+	bool same;
+	size_t i;
+
+	/* What it was known as before is nobody now. */
+	for (i = 0; i < m->n_tombstones; i++)
+		if (strcmp(m->tombstones[i], m->application_id) != 0)
+			forget(d, m->tombstones[i]);
+	a = app_get(d, m->application_id);
+	same = a->deployment_id != NULL && m->deployment_id != NULL &&
+	       strcmp(a->deployment_id, m->deployment_id) == 0;
 
 	if (same && a->deploying == runs(m))
 		return 0;

@@ -38,6 +38,7 @@ enum {
 	RESIDENT_IDLE_MS = 60000,
 	RESIDENT_AGAIN_MS = 1000,
 	RESIDENT_TRIES = 3, /* of a stage whose resident dies under it */
+	FENCED_MS = 600000, /* that long after it was last said */
 	CHAIN_REPEAT_MS = 10000,
 	CHAIN_ORPHAN_MS = 24 * 3600 * 1000,
 	CLIENT_LINE = 65536,
@@ -210,7 +211,8 @@ struct exec {
 	size_t n_finished, cap_finished;
 	int64_t apps_at; /* sync apps.ndjson then */
 	int slots, slots_max;
-	int64_t disk_at; /* the disk failed: try again then */
+	int64_t fenced_until; /* begin nothing new before; 0: not at all */
+	int64_t disk_at;      /* the disk failed: try again then */
 	bool disk_said;
 	struct checkout co;
 	struct resident *residents;

@@ -444,7 +444,7 @@ intake_app(struct exec *x, const Frame__App *f)
 	size_t i;
 
 	if (f->unregistered || m->id[0] == '\0')
-		return; /* for people to register: not ours yet */
+		return; /* what nobody registered is none of ours */
 	app_registered(x, m, f->commit == NULL && !f->gone);
 	a = app_get(x, m->id);
 	if (a->name == NULL || strcmp(a->name, m->name) != 0) {
@@ -484,15 +484,19 @@ intake_frame(struct exec *x, const struct frame *f, const char *line,
 	case FRAME_deployment:
 		return intake_deployment(x, f, line, len, e);
 	case FRAME_app:
-		/* What nobody registered is none of ours. */
-		if (!f->u.app->unregistered)
-			intake_app(x, f->u.app);
+		intake_app(x, f->u.app);
 		break;
 	case FRAME_command:
 		command_frame(x, f->u.command->command, f->id, -1);
 		return 0;
 	case FRAME_command_done:
 		chain_command_done(x, f->u.command_done);
+		break;
+	case FRAME_fenced:
+		if (now_ms() >= x->fenced_until)
+			log_error("-", "no new deployment is begun: %s",
+			    f->u.fenced->reason);
+		x->fenced_until = now_ms() + FENCED_MS;
 		break;
 	case FRAME_resume:
 		return intake_resume(x, f, line, len, e);

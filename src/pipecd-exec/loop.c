@@ -306,6 +306,7 @@ poll_ms(const struct exec *x, bool more)
 	soonest(&at, x->sweep_at);
 	soonest(&at, x->past_at);
 	soonest(&at, x->stop_at);
+	soonest(&at, x->fenced_until > now_ms() ? x->fenced_until : 0);
 	for (r = x->residents; r != NULL; r = r->next)
 		if (r->in != -1 && r->stages == 0)
 			soonest(&at, r->idle_at);

@@ -129,19 +129,24 @@ intake_resume(struct exec *x, const struct frame *f, const char *line,
 {
 	const Model__Deployment *m = f->u.resume->deployment;
 	const Frame__Plan *plan = f->u.resume->plan;
+	struct frame both = { .kind = FRAME_resume };
+	struct buf text = BUF_INIT;
 	char name[JOURNAL_NAME];
+	Frame__Resume with;
 	struct deployment *d;
 	struct app *a;
+	int rv = -1;
 
 	if (deployment_check(m, plan, e) == -1)
 		return err_wrap(e, "resume %s", m->id);
+	a = app_get(x, m->application_id);
+	d = map_get(x->by_id, m->id);
 	if (!deployment_ended(m->status) &&
-	    (plan == NULL || m->status == D_(PENDING))) {
+	    (m->status == D_(PENDING) || (plan == NULL && d == NULL))) {
 		log_debug(m->id, "resume without a plan: plan makes it");
 		return 0;
 	}
-	a = app_get(x, m->application_id);
-	if ((d = map_get(x->by_id, m->id)) == NULL) {
+	if (d == NULL) {
 		(void)journal_name(name, m->id, e);
 		if (faccessat(x->journal_fd, name, F_OK, 0) == 0) {
 			log_debug(m->id, "resume: our journal has its end");
@@ -159,10 +164,26 @@ intake_resume(struct exec *x, const struct frame *f, const char *line,
 		if (d->phase == PH_ENDED || d->phase == PH_CHAIN ||
 		    !ahead(m, &d->s))
 			return 0;
-		if (set_aside(x, d, e) == -1)
-			return err_wrap(e, "resume %s", m->id);
+		if (plan == NULL && d->s.plan != NULL) {
+			/* The plan is the same; how far it came is not. */
+			with = *f->u.resume;
+			with.plan = msg_copy(d->s.plan, x->turn);
+			both.u.resume = &with;
+			frame_write(&text, &both);
+			f = &both;
+			line = text.p;
+			len = text.len;
+		} else if (plan == NULL && !deployment_ended(m->status))
+			return 0;
+		if (set_aside(x, d, e) == -1) {
+			err_wrap(e, "resume %s", m->id);
+			goto out;
+		}
 	}
-	return take_over(x, d, f, line, len, e);
+	rv = take_over(x, d, f, line, len, e);
+out:
+	buf_free(&text);
+	return rv;
 }
 
 /* --- applications ---------------------------------------------------------- */

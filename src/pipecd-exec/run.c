@@ -379,7 +379,7 @@ schedule(struct exec *x)
 			any = true;
 			continue;
 		}
-		if ((a = x->ready) == NULL)
+		if ((a = x->ready) == NULL || now_ms() < x->fenced_until)
 			break;
 		if ((x->ready = a->next_ready) == NULL)
 			x->ready_end = &x->ready;

@@ -461,6 +461,19 @@ app_say_invalid(
 	return plan_tell(p, FRAME_OF(app_invalid, &f), e);
 }
 
+/* Registered, and not in git: it is for people to say which is wrong. */
+static int
+app_say_lost(struct plan *p, struct app *a, struct err *e)
+{
+	if (app_say_gone(p, a, e) == -1)
+		return -1;
+	return app_say_invalid(p, a,
+	    arena_printf(p->work,
+		"%s: registered, and not in repository %s at this commit",
+		app_config_path(a, p->work), a->repo->conf->id),
+	    e);
+}
+
 int
 app_say(struct plan *p, struct app *a, struct err *e)
 {
@@ -473,13 +486,24 @@ app_say(struct plan *p, struct app *a, struct err *e)
 
 	arena_reset(p->work);
 	a->changed = false;
+	if (a->state == APP_GONE && !a->registered)
+		return app_say_gone(p, a, e);
 	if (a->state == APP_GONE)
+		return app_say_lost(p, a, e);
+	if (a->disabled)
 		return app_say_gone(p, a, e);
 	if (a->state != APP_GOOD && a->state != APP_INVALID)
 		return 0;
 	if ((rv = config_get(&p->configs, a->repo, a->repo->head,
 		 app_config_path(a, p->work), &c, e)) != 1)
 		return rv;
+	if (a->state == APP_INVALID && !app_deploys(p, a)) {
+		log_debug(a->id,
+		    "app repo=%s path=%s: neither registered nor "
+		    "valid",
+		    a->repo->conf->id, a->path);
+		return 0;
+	}
 	if (a->state == APP_INVALID) {
 		if (!c->bad)
 			app_judge(
@@ -497,5 +521,6 @@ app_say(struct plan *p, struct app *a, struct err *e)
 		    app_plugin_plan(&c->app, NULL, list[i]->conf, p->work);
 	app_model_targets(p->work, f.application, f.plugins, f.n_plugins);
 	f.has_auto_sync = f.auto_sync = a->on_out_of_sync;
+	f.has_unregistered = f.unregistered = !app_deploys(p, a);
 	return plan_tell(p, FRAME_OF(app, &f), e);
 }

@@ -118,11 +118,12 @@ static struct app *
 command_app(struct plan *p, const Model__Command *c, const char *id, bool chain,
     struct err *e, int *rv)
 {
-	struct app *a = map_get(p->apps, id);
+	struct app *a = app_by_id(p, id);
 	const char *why = NULL;
 
 	*rv = 0;
-	if (a == NULL || a->state == APP_NEW || a->state == APP_OTHER) {
+	if (a == NULL || a->state == APP_NEW || a->state == APP_OTHER ||
+	    !app_deploys(p, a)) {
 		log_warn(
 		    c->id, "command application=%s is not one of ours", id);
 		return NULL;

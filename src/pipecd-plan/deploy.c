@@ -109,6 +109,56 @@ work_model(struct work *w)
 	w->plan.trigger_id = w->t->id;
 }
 
+/* Whether what was begun elsewhere is what would be begun here. */
+static bool
+same_stages(const struct work *w, const Model__Deployment *m)
+{
+	size_t i, k;
+
+	for (i = 0; i < m->n_stages; i++) {
+		for (k = 0; k < w->n_stages; k++)
+			if (strcmp(m->stages[i]->id, w->stages[k]->id) == 0 &&
+			    strcmp(m->stages[i]->name, w->stages[k]->name) == 0)
+				break;
+		if (k == w->n_stages)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A deployment that the control plane has got so far: with its plan, for exec
+ * to go on; or how it ends, where it cannot be planned any more.
+ */
+static int
+resume_say(struct work *w, Model__DeploymentStatus status, const char *reason,
+    bool plan, struct err *e)
+{
+	Frame__Resume f = FRAME__RESUME__INIT;
+	Model__Deployment *m = msg_copy(w->t->resume, w->arena);
+
+	if (status == MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_PLANNED &&
+	    !same_stages(w, m)) {
+		status = MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_FAILURE;
+		reason = "the stages planned now are others";
+	}
+	if (status == MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_FAILURE) {
+		m->status = status;
+		m->status_reason = arena_printf(w->arena,
+		    "cannot be continued on this agent: %s; a person is "
+		    "needed: look at what its stages left",
+		    reason);
+		m->completed_at = m->updated_at = wall_s();
+		plan = false;
+	} else if (m->n_stages == 0) {
+		m->stages = w->stages;
+		m->n_stages = w->n_stages;
+	}
+	f.deployment = m;
+	f.plan = plan ? &w->plan : NULL;
+	return plan_tell(w->p, FRAME_OF(resume, &f), e);
+}
+
 static int
 work_say(struct work *w, Model__DeploymentStatus status, const char *reason,
     bool plan, struct err *e)
@@ -116,6 +166,8 @@ work_say(struct work *w, Model__DeploymentStatus status, const char *reason,
 	Frame__Deployment f = FRAME__DEPLOYMENT__INIT;
 	struct arena *ar = w->arena;
 
+	if (w->t->resume != NULL)
+		return resume_say(w, status, reason, plan, e);
 	w->model.status = status;
 	w->model.status_reason = arena_strdup(ar, reason);
 	if (status == MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_FAILURE)
@@ -449,18 +501,28 @@ deploy_one(struct plan *p, struct pass *s, struct app *a, struct trigger *t,
 		log_warn(t->deployment_id,
 		    "deployment dropped: commit %.8s of repo %s has vanished",
 		    t->commit, a->repo->conf->id);
+		if (t->resume != NULL &&
+		    work_say(&w, MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_FAILURE,
+			"its commit is not in the repository any more", false,
+			e) == -1)
+			return -1;
 		trigger_drop(p, a);
 		return 0;
 	}
 	work_model(&w);
 	if (work_running(&w, e) == -1 ||
-	    (rv = w.conf == NULL ? 0 : held_check(&w, e)) == -1)
+	    (rv = w.conf == NULL || t->resume != NULL
+		      ? 0
+		      : held_check(&w, e)) == -1)
 		return -1;
 	if (rv == 1)
 		return deploy_held(&w, e);
 	if (!t->announced) {
+		/* A control plane makes the chain at its first deployment. */
+		if (w.conf != NULL && p->conf.api_address != NULL)
+			work_chain(&w);
 		if (work_say(&w, MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_PENDING,
-			"waiting to be planned", false, e) == -1)
+			"waiting to be planned", w.plan.n_chain > 0, e) == -1)
 			return -1;
 		t->announced = true;
 	}

@@ -81,10 +81,14 @@ found(void *arg, const char *path, const char *blob, struct err *e)
 static void
 app_gone(struct plan *p, struct app *a)
 {
-	struct trigger *t;
+	struct trigger **pt = &a->triggers, *t;
 
-	while ((t = a->triggers) != NULL) {
-		a->triggers = t->next;
+	while ((t = *pt) != NULL) {
+		if (t->resume != NULL) { /* it has begun, and gets an end */
+			pt = &t->next;
+			continue;
+		}
+		*pt = t->next;
 		trigger_free(p, t);
 	}
 	log_info(a->id,
@@ -203,6 +207,7 @@ app_turn(struct plan *p, struct pass *s, struct app *a)
 
 	if (a->state == APP_GONE && !a->told_gone)
 		app_gone(p, a);
+	app_adopt(p, a);
 	if ((a->state == APP_NEW && app_load(p, a, &e) == -1) ||
 	    trigger_commit(p, s, a, &e) == -1 ||
 	    (a->triggers != NULL && deploy_next(p, s, a, &e) == -1) ||

@@ -15,6 +15,12 @@
  *	not for it byte for byte.  It then knows from journal/apps.ndjson in
  *	the state directory what was deployed before.
  *
+ *	With a control plane (spec.apiAddress) it deploys what is registered
+ *	there (app frames from report) and nothing else, under the ids given
+ *	there; of what else it finds it says that it is unregistered.  An
+ *	unfinished deployment that the control plane knows (resume) is planned
+ *	again, for exec, where that does not know it.
+ *
  *	An application that lost more of its files than spec.pruneLimit of the
  *	Piped config allows, or all of them, is held and not deployed until
  *	spec.confirm in its configuration or a sync command says that this is
@@ -94,7 +100,7 @@ past_then_deploy(struct plan *p, const Frame__Past *f, struct err *e)
 
 	if (past_take(p, f, e) == -1)
 		return -1;
-	a = map_get(p->apps, f->application_id);
+	a = app_by_id(p, f->application_id);
 	if (a == NULL || a->triggers == NULL || a->repo->head[0] == '\0')
 		return 0;
 	pass_open(&s, a->repo, a->repo->head);
@@ -113,6 +119,16 @@ plan_frame(struct plan *p, const struct frame *f, struct err *e)
 		return past_then_deploy(p, f->u.past, e);
 	case FRAME_command:
 		return command_take(p, f->u.command, e);
+	case FRAME_app:
+		return app_register(p, f->u.app, e);
+	case FRAME_fenced:
+		if (now_ms() >= p->fenced_until)
+			log_error("-", "nothing is deployed any more: %s",
+			    f->u.fenced->reason);
+		p->fenced_until = now_ms() + FENCED_MS;
+		return 0;
+	case FRAME_resume:
+		return resume_take(p, f->u.resume, e);
 	case FRAME_app_state:
 		return trigger_out_of_sync(p, f->u.app_state, e);
 	default:
@@ -133,8 +149,10 @@ plan_take(struct plan *p, struct err *e)
 	while ((rv = bus_next(p->bus, &f, a, &line, &len, e)) != 0) {
 		if (rv == 2)
 			break;
-		/* Others down the line want to know what is registered. */
-		if (rv == 1 && p->filter && f.kind == FRAME_app)
+		/* Others down the line want to know of them, too. */
+		if (rv == 1 && p->filter &&
+		    (f.kind == FRAME_app || f.kind == FRAME_resume ||
+			f.kind == FRAME_fenced))
 			rv = bus_line(p->bus, line, len, e) == -1 ? -1 : 1;
 		if (rv == 1)
 			rv = plan_frame(p, &f, e);
@@ -192,8 +210,11 @@ plan_loop(struct plan *p, int sig, struct err *e)
 		if (!end && (rv = plan_take(p, e)) == -1)
 			return -1;
 		/* By now all applications are known. */
-		if (!end && rv == 1 && p->filter && commands_load(p, e) == -1)
-			return -1;
+		if (!end && rv == 1 && p->filter) {
+			if (commands_load(p, e) == -1)
+				return -1;
+			unregistered_warn(p);
+		}
 		end = end || rv == 1;
 		wait = plan_wait(p);
 		if (p->broken) {
@@ -232,6 +253,7 @@ plan_open(struct plan *p)
 	size_t i;
 
 	p->apps = map_new();
+	p->given = map_new();
 	p->commands = map_new();
 	p->work = arena_new();
 	p->project_id =
@@ -265,6 +287,7 @@ plan_close(struct plan *p)
 	configs_free(&p->configs);
 	commands_free(p);
 	map_free(p->apps);
+	map_free(p->given);
 	arena_free(p->work);
 	arena_free(p->conf_arena);
 	bus_close(p->bus);

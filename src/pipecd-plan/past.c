@@ -90,6 +90,7 @@ past_take(struct plan *p, const Frame__Past *f, struct err *e)
 	    git_path_id(r->git, h->running, a->path, a->running_tree, e) != 1)
 		a->running_tree[0] = '\0';
 	past_settle(p, a);
+	app_give(p, a, f->application_id);
 	return 0;
 }
 

@@ -20,6 +20,7 @@ enum {
 	HELD_LIST = 50,		 /* lost files that a held frame names */
 	REASON_MAX = 8192,	 /* bytes of mistakes in app_invalid */
 	TRIES_MAX = 12,		 /* times a deployment is said unheard */
+	FENCED_MS = 600000,	 /* that long after it was last said */
 	VOTES = 4,		 /* platforms asked for their vote at once */
 };
 
@@ -102,8 +103,11 @@ struct trigger {
 	bool planned;	   /* PLANNED or FAILURE was said */
 	bool base_lost;	   /* the commit to compare with has vanished */
 	struct vote *vote; /* owned; NULL: not asked for */
-	int tries;	   /* how often it was said */
-	int64_t again_ms;  /* when to say it again, now_ms */
+	/* The control plane has it so far, and exec not; or NULL. */
+	Model__Deployment *resume;
+	struct arena *resume_arena; /* owned; what resume points into */
+	int tries;		    /* how often it was said */
+	int64_t again_ms;	    /* when to say it again, now_ms */
 };
 
 struct app {
@@ -124,6 +128,9 @@ struct app {
 	bool changed;		   /* an app frame is due */
 	bool seen;		   /* by the walk that is going on */
 	bool told_gone;		   /* its disappearance was said */
+	char given[UUID_LEN];	   /* the id that it is to have; "" : its own */
+	bool registered;	   /* with the control plane, and enabled */
+	bool disabled;		   /* registered, and not to be deployed */
 	struct trigger *triggers;  /* owned */
 };
 
@@ -160,7 +167,8 @@ struct plan {
 	struct launcher *launcher; /* NULL: nothing was started yet */
 	struct repo *repos;
 	size_t n_repos;
-	struct map *apps; /* id -> struct app */
+	struct map *apps;  /* its own id -> struct app */
+	struct map *given; /* an id that was given -> struct app */
 	struct configs configs;
 	struct platform *platforms; /* one per plugin in conf */
 	size_t n_platforms;
@@ -168,6 +176,7 @@ struct plan {
 	ino_t past_ino;	      /* of apps.ndjson as it was read */
 	off_t past_read;      /* up to here */
 	struct map *commands; /* id -> struct answered, see command.c */
+	int64_t fenced_until; /* trigger nothing before; 0: not at all */
 	struct checkout checkout;
 	struct vote *votes; /* those that are asked for */
 	struct arena *work; /* reset for each application */
@@ -211,6 +220,20 @@ size_t app_plugins(struct plan *p, const struct conf_app *c,
 Frame__PluginPlan *app_plugin_plan(const struct conf_app *c,
     const struct conf_app *running, const struct conf_plugin *k,
     struct arena *ar);
+
+/* register.c: with a control plane, what that knows */
+struct app *app_by_id(const struct plan *p, const char *id);
+/* Whether what is found in git is to be deployed. */
+bool app_deploys(const struct plan *p, const struct app *a);
+/* And now, that is: no newer agent has taken our place. */
+bool app_triggers(const struct plan *p, const struct app *a);
+/* It gets the id it was given once nothing of it is under way. */
+void app_adopt(struct plan *p, struct app *a);
+void app_give(struct plan *p, struct app *a, const char *id);
+int app_register(struct plan *p, const Frame__App *f, struct err *e);
+int resume_take(struct plan *p, const Frame__Resume *f, struct err *e);
+/* For a filter, at the end of its input: what nobody registered. */
+void unregistered_warn(const struct plan *p);
 
 /* past.c */
 /* Read what is new in apps.ndjson. */

@@ -169,6 +169,7 @@ void
 trigger_free(struct plan *p, struct trigger *t)
 {
 	vote_free(p, t->vote);
+	arena_free(t->resume_arena);
 	free(t->id);
 	free(t->commander);
 	free(t->command);
@@ -267,7 +268,8 @@ trigger_at(struct plan *p, struct app *a, const char *commit, bool lost)
 void
 trigger_held(struct plan *p, struct app *a)
 {
-	if (a->held[0] != '\0' && a->triggers == NULL && a->state == APP_GOOD)
+	if (a->held[0] != '\0' && a->triggers == NULL && a->state == APP_GOOD &&
+	    app_triggers(p, a))
 		trigger_at(p, a, a->held, false);
 }
 
@@ -277,7 +279,7 @@ trigger_commit(struct plan *p, struct pass *s, struct app *a, struct err *e)
 	bool lost = false;
 	int yes;
 
-	if (a->state != APP_GOOD)
+	if (a->state != APP_GOOD || !app_triggers(p, a))
 		return 0;
 	if (strcmp(a->last, s->head) != 0 && a->on_commit) {
 		yes = 1;
@@ -297,7 +299,7 @@ trigger_commit(struct plan *p, struct pass *s, struct app *a, struct err *e)
 int
 trigger_out_of_sync(struct plan *p, const Frame__AppState *f, struct err *e)
 {
-	struct app *a = map_get(p->apps, f->application_id);
+	struct app *a = app_by_id(p, f->application_id);
 	const struct past *h;
 	struct trigger *t;
 	struct pass s;
@@ -307,7 +309,8 @@ trigger_out_of_sync(struct plan *p, const Frame__AppState *f, struct err *e)
 	if (f->sync_state->status !=
 		MODEL__APPLICATION_SYNC_STATUS__OUT_OF_SYNC ||
 	    f->target != NULL || a == NULL || a->state != APP_GOOD ||
-	    !a->on_out_of_sync || a->repo->head[0] == '\0')
+	    !app_triggers(p, a) || !a->on_out_of_sync ||
+	    a->repo->head[0] == '\0')
 		return 0;
 	h = &a->past;
 	if (a->triggers != NULL || past_unfinished(h))

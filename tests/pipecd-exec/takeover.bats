@@ -192,3 +192,34 @@ past() { jq -c --arg a "$1" 'select(.kind=="past" and .application_id==$a)' "$ST
 	[ "$(jq -r 'select(.kind=="stage_start")|.stage.id' "$T/out" | tr '\n' ' ')" = "a b " ]
 	! jq -c 'select(.kind=="stage_start")' "$T/out" | grep -q '"config"\|target_dir\|app_config'
 }
+
+@test "a journal that is behind goes on with its own plan where none came" {
+	stages
+	stage a HOST_SYNC '{"do":"hold"}'
+	stage b HOST_SYNC '{"do":"ok"}'
+	stage rb HOST_ROLLBACK '{"do":"ok"}'
+	deployment d-1 app >"$T/in1"
+	exec_bg
+	cat "$T/in1" >&"$IN"
+	until_true 10 grep -q 'd-1 a' "$T/count"
+	resume d-1 app RUNNING SUCCESS | jq -c 'del(.plan)' >&"$IN"
+	exec_end
+	[ "$(counted d-1 b)" = 1 ]
+	[ "$(status d-1)" = SUCCESS ]
+	[ -s "$STATE/journal/d-1.ndjson.behind" ]
+}
+
+@test "while a newer agent has our place nothing begins" {
+	deployment d-1 app >"$T/in1"
+	exec_bg
+	frame fenced '"reason":"a newer agent runs"' >&"$IN"
+	cat "$T/in1" >&"$IN"
+	until_true 10 said past '.status=="PLANNED"'
+	grep -q 'no new deployment is begun: a newer agent runs' "$T/err"
+	kill "$PID"
+	exec {IN}>&-
+	wait "$PID" || true
+	[ "$(counted d-1 a)" = 0 ]
+	runs 0 /dev/null
+	[ "$(status d-1)" = SUCCESS ]
+}
