@@ -11,8 +11,17 @@ const struct service services[] = {
 #define ASK(asker, program, verbs)
 #define ENV(program, patterns)
 #include "services.def"
+	{ .name = NULL },
 };
-const size_t n_services = NITEMS(services);
+const size_t n_services = NITEMS(services) - 1;
+
+const struct service control_services[] = {
+#define SERVICE(n, bin, run, who, start, stop, mem, nofile, account, groups) \
+	{ n, bin, RUN_##run, who, start, stop, mem, nofile, account, groups },
+#define ENV(program, patterns)
+#include "control.def"
+	{ .name = NULL },
+};
 
 static const struct ask {
 	const char *asker, *program, *verbs;

@@ -17,6 +17,9 @@ static const struct env {
 #define ASK(asker, program, verbs)
 #define ENV(program, patterns) { program, patterns },
 #include "services.def"
+#define SERVICE(n, bin, run, who, start, stop, mem, nofile, account, groups)
+#define ENV(program, patterns) { program, patterns },
+#include "control.def"
 	{ SANITIZED ? "*" : "", "ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS" },
 };
 
@@ -85,6 +88,18 @@ personal(const char *var)
 	       str_prefix(var, "SSH_AUTH_SOCK=");
 }
 
+static const char *
+listen_env(const struct start *s, struct arena *a)
+{
+	const char *rv = "PIPECD_LISTEN=";
+	size_t i;
+
+	for (i = 0; i < s->n_listen; i++)
+		rv = arena_printf(
+		    a, "%s%s%s", rv, i > 0 ? " " : "", s->listen[i].name);
+	return rv;
+}
+
 /* Its environment, NULL-terminated. */
 static const char *const *
 env_make(const struct start *s, const struct account *who, struct arena *a)
@@ -110,6 +125,8 @@ env_make(const struct start *s, const struct account *who, struct arena *a)
 		env[n++] = "PIPECD_READY=4";
 	if (s->super != -1)
 		env[n++] = "PIPECD_SUPER=5";
+	if (s->n_listen > 0)
+		env[n++] = listen_env(s, a);
 	if (who != NULL) {
 		env[n++] = s->accounts->passed;
 		env[n++] = arena_printf(a, "USER=%s", who->name);
@@ -145,6 +162,7 @@ program_start(const struct start *s, struct err *e)
 				: NULL;
 	struct child c = CHILD_INIT;
 	struct arena *a = arena_new();
+	size_t i;
 	char path[PATH_MAX];
 	int exe = -1, conf = -1;
 	pid_t pid = -1;
@@ -172,6 +190,8 @@ program_start(const struct start *s, struct err *e)
 	 * Not closed by exec: the interpreter of a script opens it by name.
 	 */
 	c.fd[7] = exe;
+	for (i = 0; i < s->n_listen && i < LISTEN_MAX; i++)
+		c.fd[FD_LISTEN + i] = s->listen[i].fd;
 	c.mem_bytes = SANITIZED ? 0 : s->program.row->mem_mib << 20;
 	c.nofile = s->program.row->nofile;
 	c.death_signal = s->death_signal;

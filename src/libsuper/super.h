@@ -26,7 +26,8 @@ struct service { /* a row of services.def */
 	uint64_t mem_mib, nofile;
 	const char *account, *groups;
 };
-extern const struct service services[];
+extern const struct service services[];		/* of piped */
+extern const struct service control_services[]; /* of pipecd; NULL ends both */
 extern const size_t n_services;
 
 /* A program that can be started: a row, and the plugin that fits its '*'. */
@@ -98,7 +99,9 @@ struct start {
 	int in, out, err, ready, super, lock; /* -1: not there */
 	const char *slice;		      /* what descriptor 3 says */
 	size_t slice_len;
-	int death_signal; /* 0: it may outlive us */
+	int death_signal;		/* 0: it may outlive us */
+	const struct listening *listen; /* from descriptor 8 on */
+	size_t n_listen;
 };
 /* Start it, a group leader: its pid, or -1 with *e set. */
 pid_t program_start(const struct start *s, struct err *e);

@@ -77,130 +77,181 @@
  *	pipecd-gitwatch(1), pipecd-plan(1), pipecd-exec(1), pipecd-drift(1)
  */
 #include <getopt.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
+#include <stdio.h>
 #include <unistd.h>
 
-#include "piped.h"
+#include "supervise.h"
 
 #define SYNOPSIS "piped [-nstv] [-f config] [-g seconds] [--json]"
 
-enum mode {
-	MODE_RUN,
-	MODE_CHECK,
-	MODE_STATUS
+struct piped {
+	struct super super; /* first: it is what the functions below get */
+	bool text;	    /* -t: report says on stdout what happens */
 };
 
-struct options {
-	enum mode mode;
-	bool json;
-};
+/* --- what piped is among supervisors ---------------------------------------
+ */
 
-static int64_t
-seconds(const char *s)
+static const struct piped *
+piped_of(const struct super *p)
 {
-	char *end;
-	long n = strtol(s, &end, 10);
+	return (const struct piped *)p;
+}
 
-	if (end == s || *end != '\0' || n < 0 || n > 86400)
-		usage(SYNOPSIS);
-	return n;
+static int
+parse(void *conf, const char *name, const char *text, size_t n, struct arena *a,
+    struct conf_report *r, struct err *e)
+{
+	return conf_piped_read(conf, name, text, n, a, r, e);
+}
+
+static void *
+how_read(struct super *p, const char **state_dir, bool *refused,
+    struct arena *a, struct err *e)
+{
+	struct conf_piped *c = arena_new_of(a, struct conf_piped);
+
+	if (super_read(p->path, parse, c, refused, a, e) == -1)
+		return NULL;
+	*state_dir = c->state_dir;
+	return c;
 }
 
 static void
-parse(struct piped *p, struct options *o, int argc, char *argv[])
+how_print(struct buf *out, const void *conf)
+{
+	conf_piped_print(out, conf, WHO_ALL, NULL);
+}
+
+static void
+how_slice(struct buf *out, const struct program *p, const void *conf)
+{
+	program_slice(out, p, conf);
+}
+
+static unsigned
+how_count(const struct super *p, const struct service *row)
+{
+	const struct conf_piped *c = p->conf;
+
+	return row->run == RUN_DAEMON || c->api_address != NULL ||
+	       piped_of(p)->text;
+}
+
+static int
+how_args(struct super *p, const struct proc *pr, struct start *s,
+    const char *args[8], struct arena *a, struct err *e)
+{
+	size_t n = 0;
+
+	(void)e;
+	args[n++] = "-b";
+	args[n++] = arena_printf(a, "%s/run/bus", p->state_dir);
+	if (p->verbose)
+		args[n++] = "-v";
+	if (piped_of(p)->text && pr->program.row->run == RUN_CONTROL) {
+		args[n++] = "-t";
+		s->out = STDOUT_FILENO;
+	}
+	return 0;
+}
+
+static int
+how_find(struct program *out, const void *conf, const char *name, struct err *e)
+{
+	return program_get(out, conf, name, e);
+}
+
+/* What the file may say, and this build cannot do. */
+static int
+how_prepare(struct super *p, const void *conf, struct err *e)
+{
+	const struct conf_piped *c = conf;
+
+	if (c->api_address != NULL)
+		return err_set(e, RC_PERM,
+		    "%s: apiAddress: this build does not speak to a control "
+		    "plane yet; without that key it runs standalone",
+		    p->path);
+	return 0;
+}
+
+static const char *const dirs[] = { "run", "run/bus", "run/lock", NULL };
+
+static const struct super_how how = {
+	.name = "piped",
+	.what = "agent",
+	.services = services,
+	.dirs = dirs,
+	.grace_order = 2,
+	.read = how_read,
+	.print = how_print,
+	.slice = how_slice,
+	.count = how_count,
+	.args = how_args,
+	.prepare = how_prepare,
+	.find = how_find,
+};
+
+/* --- options ---------------------------------------------------------------
+ */
+
+static enum super_mode
+options(struct piped *p, int argc, char *argv[])
 {
 	static const struct option longs[] = {
 		{ "json", no_argument, NULL, 'j' }, { NULL, 0, NULL, 0 }
 	};
+	enum super_mode mode = SUPER_RUN;
+	bool json = false;
 	int c;
 
-	p->path = "/etc/pipecd/piped.yaml";
-	p->grace_ms = GRACE_S * 1000;
+	p->super.how = &how;
+	p->super.path = "/etc/pipecd/piped.yaml";
+	p->super.grace_ms = GRACE_S * 1000;
 	while ((c = getopt_long(argc, argv, "f:g:nstv", longs, NULL)) != -1)
 		switch (c) {
 		case 'f':
-			p->path = optarg;
+			p->super.how = &how;
+			p->super.path = optarg;
 			break;
 		case 'g':
-			p->grace_ms = seconds(optarg) * 1000;
+			p->super.grace_ms =
+			    super_seconds(optarg, SYNOPSIS) * 1000;
 			break;
 		case 'n':
-			o->mode = MODE_CHECK;
+			mode = SUPER_CHECK;
 			break;
 		case 's':
-			o->mode = MODE_STATUS;
+			mode = SUPER_STATUS;
 			break;
 		case 't':
 			p->text = true;
 			break;
 		case 'v':
-			p->verbose = true;
+			p->super.verbose = true;
 			break;
 		case 'j':
-			o->json = true;
+			json = true;
 			break;
 		default:
 			usage(SYNOPSIS);
 		}
-	if (optind != argc || (o->json && o->mode != MODE_STATUS))
+	if (optind != argc || (json && mode != SUPER_STATUS))
 		usage(SYNOPSIS);
-}
-
-static int
-run(struct piped *p, struct err *e)
-{
-	size_t i;
-	int rv;
-
-	umask(077);
-	/* Orphans of our programs come to us, also where we are no init. */
-	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	/* Our memory holds every secret. */
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if ((p->signals = signals_open(e)) == -1 || state_open(p, e) == -1)
-		return -1;
-	if (geteuid() == 0)
-		log_warn("-", "running as root: so do platforms, scripts and "
-			      "what they start; a user of its own is better");
-	state_leftovers(p);
-	procs_init(p);
-	p->watchdog_ms = p->watchdog_next_ms = notify_watchdog_ms();
-	p->started_s = wall_s();
-	rv = loop(p, e);
-	for (i = 0; i < p->n_procs; i++) {
-		if (p->procs[i].slice.cap > 0)
-			explicit_bzero(
-			    p->procs[i].slice.p, p->procs[i].slice.cap);
-		buf_free(&p->procs[i].slice);
-	}
-	free(p->launched);
-	return rv;
+	return json ? SUPER_STATUS_JSON : mode;
 }
 
 int
 main(int argc, char *argv[])
 {
 	static struct piped p;
-	struct options o = { .mode = MODE_RUN };
-	struct err e;
-	int rv;
+	enum super_mode mode;
 
 	log_open("piped", LOG_INFO);
-	parse(&p, &o, argc, argv);
-	if (p.verbose)
-		log_open("piped", LOG_DEBUG);
-	if (o.mode == MODE_CHECK)
-		return config_check(p.path, &e);
-	p.arena = arena_new();
-	if (config_read(&p.conf, p.path, p.arena, &e) == -1)
-		die(&e);
-	if (o.mode == MODE_STATUS)
-		rv = status_print(p.conf.state_dir, o.json, &e);
-	else if ((rv = run(&p, &e)) == -1)
-		die(&e);
-	arena_free(p.arena);
-	return rv;
+	mode = options(&p, argc, argv);
+	if (mode == SUPER_RUN && geteuid() == 0)
+		log_warn("-", "running as root: so do platforms, scripts and "
+			      "what they start; a user of its own is better");
+	return super_main(&p.super, mode);
 }

@@ -10,11 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "piped.h"
+#include "supervise.h"
 
 static int
 path_of(
-    char dst[PATH_MAX], const struct piped *p, const char *name, struct err *e)
+    char dst[PATH_MAX], const struct super *p, const char *name, struct err *e)
 {
 	if (snprintf(dst, PATH_MAX, "%s/%s", p->state_dir, name) >= PATH_MAX)
 		return err_set(
@@ -24,7 +24,7 @@ path_of(
 
 /* Whoever can write there can make us run what he likes. */
 static int
-check_owner(const struct piped *p, struct err *e)
+check_owner(const struct super *p, struct err *e)
 {
 	struct stat st;
 
@@ -47,7 +47,7 @@ check_owner(const struct piped *p, struct err *e)
 
 /* The layout's version: a newer one is not ours to touch. */
 static int
-check_format(const struct piped *p, struct err *e)
+check_format(const struct super *p, struct err *e)
 {
 	struct buf b = BUF_INIT;
 	char path[PATH_MAX];
@@ -76,14 +76,23 @@ out:
 	return rv;
 }
 
-/* One piped per state directory. */
 static int
-lock(struct piped *p, struct err *e)
+lock_path(char dst[PATH_MAX], const struct super *p, struct err *e)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "run/%s.lock", p->how->name);
+	return path_of(dst, p, name, e);
+}
+
+/* One supervisor per state directory. */
+static int
+lock(struct super *p, struct err *e)
 {
 	char path[PATH_MAX], pid[32] = "";
 	ssize_t n;
 
-	if (path_of(path, p, "run/piped.lock", e) == -1)
+	if (lock_path(path, p, e) == -1)
 		return -1;
 	p->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (p->lock == -1)
@@ -95,8 +104,8 @@ lock(struct piped *p, struct err *e)
 		pid[n > 0 ? n : 0] = '\0';
 		pid[strcspn(pid, "\n")] = '\0';
 		return err_set(e, RC_TEMP,
-		    "stateDir %s: piped already runs there, pid %s",
-		    p->state_dir, *pid != '\0' ? pid : "unknown");
+		    "stateDir %s: %s already runs there, pid %s", p->state_dir,
+		    p->how->name, *pid != '\0' ? pid : "unknown");
 	}
 	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(p->lock, 0) == -1 ||
@@ -106,17 +115,16 @@ lock(struct piped *p, struct err *e)
 }
 
 static int
-make(struct piped *p, struct err *e)
+make(struct super *p, struct err *e)
 {
-	static const char *const dirs[] = { "run", "run/bus", "run/lock" };
 	char path[PATH_MAX];
 	size_t i;
 
 	if (dir_make(p->state_dir, 0700, e) == -1 || check_owner(p, e) == -1 ||
 	    check_format(p, e) == -1)
 		return -1;
-	for (i = 0; i < NITEMS(dirs); i++)
-		if (path_of(path, p, dirs[i], e) == -1 ||
+	for (i = 0; p->how->dirs[i] != NULL; i++)
+		if (path_of(path, p, p->how->dirs[i], e) == -1 ||
 		    dir_make(path, 0700, e) == -1)
 			return -1;
 	return lock(p, e);
@@ -124,7 +132,7 @@ make(struct piped *p, struct err *e)
 
 /* Tell us when run/ or what is in it goes away. */
 static int
-watch(struct piped *p, struct err *e)
+watch(struct super *p, struct err *e)
 {
 	char path[PATH_MAX];
 
@@ -142,11 +150,8 @@ watch(struct piped *p, struct err *e)
 }
 
 int
-state_open(struct piped *p, struct err *e)
+state_open(struct super *p, struct err *e)
 {
-	if (strlen(p->conf.state_dir) >= sizeof(p->state_dir))
-		return err_set(e, RC_PERM, "stateDir: path too long");
-	strcpy(p->state_dir, p->conf.state_dir);
 	p->inotify = -1;
 	if (make(p, e) == -1)
 		return -1;
@@ -154,19 +159,23 @@ state_open(struct piped *p, struct err *e)
 }
 
 int
-state_check(struct piped *p, struct err *e)
+state_check(struct super *p, struct err *e)
 {
 	char path[PATH_MAX], drop[4096];
 	struct stat ours, there;
+	size_t i;
 
 	while (p->inotify != -1 && read(p->inotify, drop, sizeof(drop)) > 0)
 		;
-	if (path_of(path, p, "run/piped.lock", e) == -1)
+	if (lock_path(path, p, e) == -1)
 		return -1;
 	if (fstat(p->lock, &ours) == 0 && stat(path, &there) == 0 &&
 	    ours.st_ino == there.st_ino && ours.st_dev == there.st_dev) {
-		if (path_of(path, p, "run/bus", e) == -1 ||
-		    stat(path, &there) == 0)
+		for (i = 0; p->how->dirs[i] != NULL; i++)
+			if (path_of(path, p, p->how->dirs[i], e) == -1 ||
+			    stat(path, &there) == -1)
+				break;
+		if (p->how->dirs[i] == NULL)
 			return 0;
 	}
 	log_warn("-",
@@ -214,7 +223,7 @@ same_boot(const Super__Status *s)
 }
 
 static void
-end_leftover(const char *name, pid_t pid, uint64_t start)
+end_leftover(const struct super *p, const char *name, pid_t pid, uint64_t start)
 {
 	struct pollfd end = { .events = POLLIN };
 
@@ -222,8 +231,8 @@ end_leftover(const char *name, pid_t pid, uint64_t start)
 		return;
 	/* Asked after the pidfd was got: it cannot become another now. */
 	if (state_start(pid) == start) {
-		log_warn("-", "%s pid=%d is left from an earlier piped: killed",
-		    name, (int)pid);
+		log_warn("-", "%s pid=%d is left from an earlier %s: killed",
+		    name, (int)pid, p->how->name);
 		(void)kill(-pid, SIGKILL);
 		(void)kill(pid, SIGKILL);
 		(void)poll(&end, 1, STOP_MS);
@@ -232,7 +241,7 @@ end_leftover(const char *name, pid_t pid, uint64_t start)
 }
 
 void
-state_leftovers(struct piped *p)
+state_leftovers(struct super *p)
 {
 	struct arena *a = arena_new();
 	Super__Status *s;
@@ -241,14 +250,14 @@ state_leftovers(struct piped *p)
 	int got = status_read(p->state_dir, &s, a, &e);
 
 	if (got == -1)
-		log_warn(
-		    "-", "%s: what an earlier piped left is not known", e.text);
+		log_warn("-", "%s: what an earlier %s left is not known",
+		    e.text, p->how->name);
 	if (got == 1 && same_boot(s)) {
 		for (i = 0; i < s->n_programs; i++)
-			end_leftover(s->programs[i]->name, s->programs[i]->pid,
-			    s->programs[i]->start);
+			end_leftover(p, s->programs[i]->name,
+			    s->programs[i]->pid, s->programs[i]->start);
 		for (i = 0; i < s->n_launched; i++)
-			end_leftover(s->launched[i]->program,
+			end_leftover(p, s->launched[i]->program,
 			    s->launched[i]->pid, s->launched[i]->start);
 	}
 	arena_free(a);

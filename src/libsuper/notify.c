@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "piped.h"
+#include "supervise.h"
 
 void
 notify(const char *fmt, ...)

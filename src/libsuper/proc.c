@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "piped.h"
+#include "supervise.h"
 
 const char *
 proc_state_name(enum proc_state s)
@@ -23,7 +23,7 @@ proc_state_name(enum proc_state s)
 }
 
 void
-proc_state(struct piped *p, struct proc *pr, enum proc_state s)
+proc_state(struct super *p, struct proc *pr, enum proc_state s)
 {
 	pr->state = s;
 	pr->since_s = wall_s();
@@ -31,10 +31,13 @@ proc_state(struct piped *p, struct proc *pr, enum proc_state s)
 }
 
 static bool
-asks(const char *name)
+asks(const struct super *p, const char *name)
 {
 	struct program any = { .row = NULL };
 	size_t i;
+
+	if (p->how->find == NULL)
+		return false;
 
 	/* checkout is what every asker may have. */
 	for (i = 0; i < n_services; i++)
@@ -43,24 +46,47 @@ asks(const char *name)
 	return any.row != NULL && program_may(name, &any, NULL);
 }
 
-void
-procs_init(struct piped *p)
+static struct proc *
+proc_get(struct super *p, const struct service *row, unsigned index)
 {
 	struct proc *pr;
 	size_t i;
 
-	for (i = 0; i < n_services; i++) {
-		if (services[i].run != RUN_DAEMON &&
-		    services[i].run != RUN_CONTROL)
+	for (i = 0; i < p->n_procs; i++)
+		if (p->procs[i].program.row == row &&
+		    p->procs[i].index == index)
+			return &p->procs[i];
+	must(p->n_procs < PROCS);
+	pr = &p->procs[p->n_procs++];
+	pr->program.name = row->name;
+	pr->program.row = row;
+	pr->index = index;
+	(void)snprintf(pr->name, sizeof(pr->name), "%s", row->name);
+	if (index > 0)
+		(void)snprintf(pr->name, sizeof(pr->name), "%.15s-%u",
+		    row->name, index + 1);
+	pr->slice = (struct buf)BUF_INIT;
+	pr->ready = pr->sock = -1;
+	return pr;
+}
+
+/* Which daemons there are to be, by the configuration as it is now. */
+void
+procs_count(struct super *p)
+{
+	const struct service *row;
+	unsigned n;
+	size_t i;
+
+	for (i = 0; i < p->n_procs; i++)
+		p->procs[i].wanted = false;
+	for (i = 0; p->how->services[i].name != NULL; i++) {
+		row = &p->how->services[i];
+		if (row->run != RUN_DAEMON && row->run != RUN_CONTROL)
 			continue;
-		must(p->n_procs < PROCS);
-		pr = &p->procs[p->n_procs++];
-		pr->program.name = services[i].name;
-		pr->program.row = &services[i];
-		pr->slice = (struct buf)BUF_INIT;
-		pr->ready = pr->sock = -1;
-		pr->wanted = services[i].run == RUN_DAEMON ||
-			     p->conf.api_address != NULL || p->text;
+		(void)proc_get(p, row, 0);
+		for (n = p->how->count(p, row); n > 0; n--)
+			proc_get(p, row, n - 1)->wanted = true;
 	}
 }
 
@@ -73,16 +99,16 @@ close_fd(int *fd)
 }
 
 static void
-keep_slice(struct piped *p, struct proc *pr)
+keep_slice(struct super *p, struct proc *pr)
 {
 	if (pr->slice.cap > 0)
 		explicit_bzero(pr->slice.p, pr->slice.cap);
 	buf_reset(&pr->slice);
-	program_slice(&pr->slice, &pr->program, &p->conf);
+	p->how->slice(&pr->slice, &pr->program, p->conf);
 }
 
 static void
-died(struct piped *p, struct proc *pr, int64_t now)
+died(struct super *p, struct proc *pr, int64_t now)
 {
 	int64_t lived = now - pr->started_ms;
 
@@ -96,25 +122,22 @@ died(struct piped *p, struct proc *pr, int64_t now)
 	if (pr->n_deaths >= DEATHS &&
 	    now - pr->deaths[pr->n_deaths % DEATHS] < DEATHS_MS) {
 		log_error("-", "%s died %d times in %d s (%s): giving up",
-		    pr->program.name, DEATHS, DEATHS_MS / 1000, pr->last);
+		    pr->name, DEATHS, DEATHS_MS / 1000, pr->last);
 		proc_state(p, pr, PROC_FAILED);
-		drain(p, RC_TEMP);
+		super_drain(p, RC_TEMP);
 		return;
 	}
 	log_warn("-", "%s ended: %s after %lld.%lld s; again in %lld ms",
-	    pr->program.name, pr->last, (long long)lived / 1000,
+	    pr->name, pr->last, (long long)lived / 1000,
 	    (long long)lived % 1000 / 100, (long long)pr->backoff_ms);
 	pr->next_ms = now + pr->backoff_ms;
 	proc_state(p, pr, PROC_WAITING);
 }
 
 void
-proc_start(struct piped *p, struct proc *pr)
+proc_start(struct super *p, struct proc *pr)
 {
-	char bus[PATH_MAX];
-	bool text = p->text && pr->program.row->run == RUN_CONTROL;
-	const char *args[] = { "-b", bus, p->verbose ? "-v" : NULL, NULL,
-		NULL };
+	const char *args[8] = { NULL };
 	int ready[2] = { -1, -1 }, sock[2] = { -1, -1 };
 	struct start s = { .program = pr->program,
 		.args = args,
@@ -123,24 +146,18 @@ proc_start(struct piped *p, struct proc *pr)
 		.err = STDERR_FILENO,
 		.lock = -1,
 		.death_signal = SIGKILL };
+	struct arena *a = arena_new();
 	struct err e;
 
 	pr->started_ms = now_ms();
 	pr->again = false;
-	if (text) {
-		args[p->verbose ? 3 : 2] = "-t";
-		s.out = STDOUT_FILENO;
-	}
-	if (snprintf(bus, sizeof(bus), "%s/run/bus", p->state_dir) >=
-	    (int)sizeof(bus)) {
-		err_set(&e, RC_PERM, "stateDir: path too long");
+	if (p->how->args(p, pr, &s, args, a, &e) == -1)
 		goto fail;
-	}
 	if (pipe2(ready, O_CLOEXEC | O_NONBLOCK) == -1 ||
-	    (asks(pr->program.name) &&
+	    (asks(p, pr->program.name) &&
 		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock) ==
 		    -1)) {
-		err_sys(&e, "start %s", pr->program.name);
+		err_sys(&e, "start %s", pr->name);
 		goto fail;
 	}
 	keep_slice(p, pr);
@@ -154,6 +171,7 @@ proc_start(struct piped *p, struct proc *pr)
 	}
 	close(ready[1]);
 	close_fd(&sock[1]);
+	arena_free(a);
 	pr->ready = ready[0];
 	pr->sock = sock[0];
 	pr->start = state_start(pr->pid);
@@ -161,6 +179,7 @@ proc_start(struct piped *p, struct proc *pr)
 	proc_state(p, pr, PROC_STARTING);
 	return;
 fail:
+	arena_free(a);
 	close_fd(&ready[0]);
 	close_fd(&ready[1]);
 	close_fd(&sock[0]);
@@ -170,7 +189,7 @@ fail:
 	if (e.exit == RC_PERM) {
 		proc_state(p, pr, PROC_FAILED);
 		if (p->phase == PHASE_START)
-			drain(p, RC_PERM);
+			super_drain(p, RC_PERM);
 	} else {
 		/* No process, no descriptor: later there may be one. */
 		died(p, pr, pr->started_ms);
@@ -178,7 +197,7 @@ fail:
 }
 
 void
-proc_stop(struct piped *p, struct proc *pr, int64_t grace_ms)
+proc_stop(struct super *p, struct proc *pr, int64_t grace_ms)
 {
 	if (pr->pid == 0) {
 		proc_state(p, pr, PROC_OFF);
@@ -190,7 +209,7 @@ proc_stop(struct piped *p, struct proc *pr, int64_t grace_ms)
 }
 
 void
-proc_ready(struct piped *p, struct proc *pr)
+proc_ready(struct super *p, struct proc *pr)
 {
 	char c;
 	ssize_t n = read(pr->ready, &c, 1);
@@ -200,13 +219,13 @@ proc_ready(struct piped *p, struct proc *pr)
 	close_fd(&pr->ready);
 	if (n == 0 || pr->state != PROC_STARTING)
 		return; /* its end comes as SIGCHLD */
-	log_debug("-", "%s ready pid=%d ms=%lld", pr->program.name,
-	    (int)pr->pid, (long long)(now_ms() - pr->started_ms));
+	log_debug("-", "%s ready pid=%d ms=%lld", pr->name, (int)pr->pid,
+	    (long long)(now_ms() - pr->started_ms));
 	proc_state(p, pr, PROC_READY);
 }
 
 void
-proc_ended(struct piped *p, struct proc *pr, int status)
+proc_ended(struct super *p, struct proc *pr, int status)
 {
 	bool told = pr->state == PROC_STOPPING;
 	char why[64];
@@ -218,9 +237,9 @@ proc_ended(struct piped *p, struct proc *pr, int status)
 	/* What it asked for just before its end is not started any more. */
 	close_fd(&pr->ready);
 	close_fd(&pr->sock);
-	asker_gone(p, pr);
-	if (told || p->phase >= PHASE_INTAKE) {
-		log_debug("-", "%s ended: %s", pr->program.name, pr->last);
+	launched_asker_gone(p, pr);
+	if (told || p->phase >= PHASE_STOP_1) {
+		log_debug("-", "%s ended: %s", pr->name, pr->last);
 		proc_state(p, pr, PROC_OFF);
 		pr->next_ms = 0;
 		return;
@@ -229,10 +248,10 @@ proc_ended(struct piped *p, struct proc *pr, int status)
 		log_error("-",
 		    "%s ended: exit 100: it would fail again, so it is not "
 		    "started again before a reload (SIGHUP)",
-		    pr->program.name);
+		    pr->name);
 		proc_state(p, pr, PROC_FAILED);
 		if (p->phase == PHASE_START)
-			drain(p, RC_PERM);
+			super_drain(p, RC_PERM);
 		return;
 	}
 	died(p, pr, now_ms());
@@ -240,7 +259,7 @@ proc_ended(struct piped *p, struct proc *pr, int status)
 
 /* Whether all that start before it are there, or keep nobody waiting. */
 static bool
-its_turn(const struct piped *p, const struct proc *pr, int64_t now)
+its_turn(const struct super *p, const struct proc *pr, int64_t now)
 {
 	const struct proc *o;
 	size_t i;
@@ -259,7 +278,7 @@ its_turn(const struct piped *p, const struct proc *pr, int64_t now)
 }
 
 static void
-turn(struct piped *p, struct proc *pr, int64_t now)
+turn(struct super *p, struct proc *pr, int64_t now)
 {
 	switch (pr->state) {
 	case PROC_OFF:
@@ -275,15 +294,15 @@ turn(struct piped *p, struct proc *pr, int64_t now)
 	case PROC_STARTING:
 		if (now >= pr->next_ms) {
 			log_warn("-", "%s: not ready after %d s: killed",
-			    pr->program.name, READY_MS / 1000);
+			    pr->name, READY_MS / 1000);
 			(void)kill(-pr->pid, SIGKILL);
 			pr->next_ms = now + READY_MS;
 		}
 		break;
 	case PROC_STOPPING:
 		if (now >= pr->next_ms) {
-			log_warn("-", "%s: did not end in time: killed",
-			    pr->program.name);
+			log_warn(
+			    "-", "%s: did not end in time: killed", pr->name);
 			(void)kill(-pr->pid, SIGKILL);
 			pr->next_ms = now + STOP_MS;
 		}
@@ -295,7 +314,7 @@ turn(struct piped *p, struct proc *pr, int64_t now)
 }
 
 void
-procs_turn(struct piped *p, int64_t now)
+procs_turn(struct super *p, int64_t now)
 {
 	size_t i;
 

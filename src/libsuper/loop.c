@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "piped.h"
+#include "supervise.h"
 
 enum {
 	PFD_SIGNAL,
@@ -16,11 +16,11 @@ enum {
 };
 
 void
-drain(struct piped *p, int code)
+super_drain(struct super *p, int code)
 {
-	if (p->phase >= PHASE_INTAKE)
+	if (p->phase >= PHASE_STOP_1)
 		return;
-	p->phase = PHASE_INTAKE;
+	p->phase = PHASE_STOP_1;
 	p->phase_end_ms = 0;
 	p->drain_end_ms = now_ms() + p->grace_ms;
 	p->exit = code;
@@ -30,13 +30,13 @@ drain(struct piped *p, int code)
 
 /* Tell what stops in this order to end, once; how many still run. */
 static int
-stop_order(struct piped *p, int order, int64_t now)
+stop_order(struct super *p, int order, int64_t now)
 {
 	int64_t grace = p->drain_end_ms - now;
 	int left = 0;
 	size_t i;
 
-	if (grace > STOP_MS && order != 2)
+	if (grace > STOP_MS && order != p->how->grace_order)
 		grace = STOP_MS;
 	for (i = 0; i < p->n_procs; i++) {
 		struct proc *pr = &p->procs[i];
@@ -52,7 +52,7 @@ stop_order(struct piped *p, int order, int64_t now)
 }
 
 static int
-stop_leftover(struct piped *p)
+stop_leftover(struct super *p)
 {
 	int left = 0;
 	size_t i;
@@ -66,15 +66,15 @@ stop_leftover(struct piped *p)
 
 /* One phase after the other, each when the one before has ended. */
 static void
-drain_turn(struct piped *p, int64_t now)
+drain_turn(struct super *p, int64_t now)
 {
 	int left;
 
-	while (p->phase >= PHASE_INTAKE && p->phase < PHASE_DONE) {
+	while (p->phase >= PHASE_STOP_1 && p->phase < PHASE_DONE) {
 		if (p->phase == PHASE_LEFTOVER)
 			left = stop_leftover(p);
 		else
-			left = stop_order(p, p->phase - PHASE_INTAKE + 1, now);
+			left = stop_order(p, p->phase - PHASE_STOP_1 + 1, now);
 		p->phase_end_ms = 1; /* they have been told */
 		if (left > 0)
 			return;
@@ -89,7 +89,7 @@ drain_turn(struct piped *p, int64_t now)
  * runs on.  Whom we do not know are orphans of a container whose init we are.
  */
 static void
-reap(struct piped *p)
+reap(struct super *p)
 {
 	siginfo_t si;
 	pid_t pid;
@@ -119,7 +119,7 @@ reap(struct piped *p)
 }
 
 static void
-signals(struct piped *p)
+signals(struct super *p)
 {
 	int sig;
 
@@ -133,17 +133,17 @@ signals(struct piped *p)
 				config_reload(p);
 			break;
 		default:
-			if (p->phase >= PHASE_INTAKE)
+			if (p->phase >= PHASE_STOP_1)
 				p->drain_end_ms = 0; /* twice: at once */
 			log_info("-", "%s: draining", strsignal(sig));
-			drain(p, RC_OK);
+			super_drain(p, RC_OK);
 		}
 	}
 }
 
 /* The first time that all are ready, and that it is time to say so. */
 static void
-started(struct piped *p)
+started(struct super *p)
 {
 	bool failed = false;
 	size_t i;
@@ -172,7 +172,7 @@ sooner(int64_t a, int64_t b)
 
 /* When time itself brings something next; -1: never. */
 static int64_t
-next_ms(const struct piped *p)
+next_ms(const struct super *p)
 {
 	int64_t at = -1;
 	size_t i;
@@ -197,7 +197,7 @@ next_ms(const struct piped *p)
 }
 
 static bool
-owes(const struct piped *p, const struct proc *pr)
+owes(const struct super *p, const struct proc *pr)
 {
 	size_t i;
 
@@ -208,7 +208,7 @@ owes(const struct piped *p, const struct proc *pr)
 }
 
 static void
-wait_for(struct piped *p, struct pollfd *pfd)
+wait_for(struct super *p, struct pollfd *pfd)
 {
 	int64_t at = next_ms(p), left = -1;
 	size_t i;
@@ -232,7 +232,7 @@ wait_for(struct piped *p, struct pollfd *pfd)
 
 /* The state directory was removed under us. */
 static void
-state_anew(struct piped *p)
+state_anew(struct super *p)
 {
 	struct err e;
 	size_t i;
@@ -241,7 +241,7 @@ state_anew(struct piped *p)
 	switch (state_check(p, &e)) {
 	case -1:
 		log_error("-", "%s", e.text);
-		drain(p, e.exit);
+		super_drain(p, e.exit);
 		break;
 	case 1:
 		for (i = 0; i < p->n_procs; i++)
@@ -253,7 +253,7 @@ state_anew(struct piped *p)
 }
 
 static void
-turn(struct piped *p, const struct pollfd *pfd)
+turn(struct super *p, const struct pollfd *pfd)
 {
 	int64_t now = now_ms();
 	size_t i;
@@ -262,7 +262,7 @@ turn(struct piped *p, const struct pollfd *pfd)
 	for (i = 0; i < p->n_procs; i++) {
 		if (pfd[PFD_ASK + i].revents & (POLLIN | POLLHUP) &&
 		    p->procs[i].sock != -1)
-			asked(p, &p->procs[i]);
+			launched_asked(p, &p->procs[i]);
 		if (pfd[PFD_READY + i].revents != 0 && p->procs[i].ready != -1)
 			proc_ready(p, &p->procs[i]);
 	}
@@ -283,7 +283,7 @@ turn(struct piped *p, const struct pollfd *pfd)
 }
 
 int
-loop(struct piped *p, struct err *e)
+super_loop(struct super *p, struct err *e)
 {
 	struct pollfd pfd[PFD__N] = { 0 };
 	bool said = false;

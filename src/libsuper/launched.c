@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "msg.h"
-#include "piped.h"
+#include "supervise.h"
 
 /* FNV-1a, to see that a slice is another one without keeping it. */
 static uint64_t
@@ -30,10 +30,10 @@ hash_of(const struct buf *b)
 }
 
 static uint64_t
-slice_hash(struct piped *p, const struct program *prog, struct buf *b)
+slice_hash(struct super *p, const struct program *prog, struct buf *b)
 {
 	buf_reset(b);
-	program_slice(b, prog, &p->conf);
+	p->how->slice(b, prog, p->conf);
 	return hash_of(b);
 }
 
@@ -46,7 +46,7 @@ wipe(struct buf *b)
 }
 
 static struct launched *
-add(struct piped *p)
+add(struct super *p)
 {
 	if (p->n_launched == p->cap_launched) {
 		p->cap_launched = p->cap_launched * 2 + 16;
@@ -58,7 +58,7 @@ add(struct piped *p)
 
 static pid_t
 start(
-    struct piped *p, struct proc *pr, const struct launch *what, struct err *e)
+    struct super *p, struct proc *pr, const struct launch *what, struct err *e)
 {
 	const char *args[34] = { what->verb };
 	struct start s = { .args = args,
@@ -74,10 +74,10 @@ start(
 	uint64_t hash;
 	pid_t pid = -1;
 
-	if (p->phase > PHASE_EXEC)
-		return err_set(
-		    e, RC_TEMP, "%s: piped is ending", what->program);
-	if (program_get(&s.program, &p->conf, what->program, e) == -1)
+	if (p->phase > PHASE_STOP_2)
+		return err_set(e, RC_TEMP, "%s: %s is ending", what->program,
+		    p->how->name);
+	if (p->how->find(&s.program, p->conf, what->program, e) == -1)
 		return -1;
 	if (!program_may(pr->program.name, &s.program, what->verb))
 		return err_set(e, RC_PERM, "%s may not have %s %s started",
@@ -89,7 +89,7 @@ start(
 	hash = slice_hash(p, &s.program, &slice);
 	s.slice = slice.p;
 	s.slice_len = slice.len;
-	/* A stage survives us too: the next piped finds and ends it. */
+	/* A stage survives us too: the next of us finds and ends it. */
 	s.death_signal = what->lock == -1 ? SIGKILL : 0;
 	if ((pid = program_start(&s, e)) == -1)
 		goto out;
@@ -113,7 +113,7 @@ out:
 }
 
 static int
-signal_it(struct piped *p, struct proc *pr, const Super__Kill *k, struct err *e)
+signal_it(struct super *p, struct proc *pr, const Super__Kill *k, struct err *e)
 {
 	size_t i;
 
@@ -159,7 +159,7 @@ reply(struct proc *pr, pid_t pid, const struct err *e)
 }
 
 void
-asked(struct piped *p, struct proc *pr)
+launched_asked(struct super *p, struct proc *pr)
 {
 	struct arena *a = arena_new();
 	ProtobufCMessage *m = NULL;
@@ -195,7 +195,7 @@ out:
 }
 
 void
-launched_stop(struct piped *p, struct launched *l)
+launched_stop(struct super *p, struct launched *l)
 {
 	(void)p;
 	if (l->ended || l->told)
@@ -206,7 +206,7 @@ launched_stop(struct piped *p, struct launched *l)
 }
 
 void
-asker_gone(struct piped *p, struct proc *pr)
+launched_asker_gone(struct super *p, struct proc *pr)
 {
 	size_t i;
 
@@ -222,7 +222,7 @@ asker_gone(struct piped *p, struct proc *pr)
 }
 
 void
-launched_ended(struct piped *p, struct launched *l, int status)
+launched_ended(struct super *p, struct launched *l, int status)
 {
 	char why[64];
 
@@ -250,7 +250,7 @@ tell(struct launched *l)
 }
 
 void
-launched_turn(struct piped *p, int64_t now)
+launched_turn(struct super *p, int64_t now)
 {
 	size_t i = 0;
 
@@ -274,7 +274,7 @@ launched_turn(struct piped *p, int64_t now)
  * it again.  A running stage goes on with what it was started with.
  */
 void
-launched_reload(struct piped *p)
+launched_reload(struct super *p)
 {
 	struct buf b = BUF_INIT;
 	struct program prog;
@@ -286,7 +286,7 @@ launched_reload(struct piped *p)
 
 		if (l->ended || l->lock)
 			continue;
-		if (program_get(&prog, &p->conf, l->program, &e) == -1 ||
+		if (p->how->find(&prog, p->conf, l->program, &e) == -1 ||
 		    slice_hash(p, &prog, &b) != l->slice)
 			launched_stop(p, l);
 	}

@@ -5,14 +5,14 @@
 #include <unistd.h>
 
 #include "msg.h"
-#include "piped.h"
+#include "supervise.h"
 
 enum {
 	STATUS_MAX = 1 << 20
 };
 
 static const char *
-state_name(const struct piped *p)
+state_name(const struct super *p)
 {
 	size_t i;
 
@@ -32,7 +32,7 @@ program(struct proc *pr, struct arena *a)
 	Super__Program *m = arena_new_of(a, Super__Program);
 
 	super__program__init(m);
-	m->name = arena_strdup(a, pr->program.name);
+	m->name = arena_strdup(a, pr->name);
 	m->state = arena_strdup(a, proc_state_name(pr->state));
 	m->has_pid = m->has_start = pr->pid != 0;
 	m->pid = pr->pid;
@@ -55,7 +55,7 @@ launched(struct launched *l, struct arena *a)
 	m->program = l->program;
 	if (l->verb[0] != '\0')
 		m->verb = l->verb;
-	m->asker = arena_strdup(a, l->asker->program.name);
+	m->asker = arena_strdup(a, l->asker->name);
 	m->pid = l->pid;
 	m->start = l->start;
 	m->since = l->since_s;
@@ -65,7 +65,7 @@ launched(struct launched *l, struct arena *a)
 }
 
 int
-status_write(struct piped *p, struct err *e)
+status_write(struct super *p, struct err *e)
 {
 	struct arena *a = arena_new();
 	Super__Status s = SUPER__STATUS__INIT;
@@ -86,6 +86,10 @@ status_write(struct piped *p, struct err *e)
 	for (i = 0; i < p->n_procs; i++)
 		if (p->procs[i].wanted)
 			s.programs[s.n_programs++] = program(&p->procs[i], a);
+	s.listen = arena_array(a, char *, p->n_listen + 1);
+	for (i = 0; i < p->n_listen; i++)
+		s.listen[s.n_listen++] = arena_printf(
+		    a, "%s=%s", p->listen[i].name, p->listen_at[i]);
 	s.launched = arena_array(a, Super__Launched *, p->n_launched + 1);
 	for (i = 0; i < p->n_launched; i++)
 		if (!p->launched[i].ended)
@@ -121,9 +125,10 @@ status_read(
 
 /* Who holds the lock runs; the file alone may be of a dead one. */
 static bool
-runs(const char *state_dir, struct arena *a)
+runs(const struct super *p, const char *state_dir, struct arena *a)
 {
-	const char *path = arena_printf(a, "%s/run/piped.lock", state_dir);
+	const char *path =
+	    arena_printf(a, "%s/run/%s.lock", state_dir, p->how->name);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	bool held;
 
@@ -135,13 +140,15 @@ runs(const char *state_dir, struct arena *a)
 }
 
 static void
-text(const Super__Status *s)
+text(const struct super *p, const Super__Status *s)
 {
 	int64_t now = wall_s();
 	size_t i;
 
-	printf("piped pid %d: %s, up %lld s, config %s\n", (int)s->pid,
-	    s->state, (long long)(now - s->started_at), s->config);
+	printf("%s pid %d: %s, up %lld s, config %s\n", p->how->name,
+	    (int)s->pid, s->state, (long long)(now - s->started_at), s->config);
+	for (i = 0; i < s->n_listen; i++)
+		printf("  listens: %s\n", s->listen[i]);
 	for (i = 0; i < s->n_programs; i++) {
 		const Super__Program *m = s->programs[i];
 
@@ -181,18 +188,19 @@ check_alive(Super__Status *s, struct arena *a)
 }
 
 int
-status_print(const char *state_dir, bool json, struct err *e)
+status_print(struct super *p, const char *state_dir, bool json, struct err *e)
 {
 	struct arena *a = arena_new();
 	struct buf b = BUF_INIT;
 	Super__Status *s;
 	int rv = RC_TEMP, got = 0;
 
-	if (runs(state_dir, a) && (got = status_read(state_dir, &s, a, e)) == 0)
+	if (runs(p, state_dir, a) &&
+	    (got = status_read(state_dir, &s, a, e)) == 0)
 		err_set(e, RC_TEMP, "stateDir %s: no status yet", state_dir);
 	else if (got == 0)
-		err_set(
-		    e, RC_TEMP, "stateDir %s: piped does not run", state_dir);
+		err_set(e, RC_TEMP, "stateDir %s: %s does not run", state_dir,
+		    p->how->name);
 	if (got != 1) {
 		log_error("-", "%s", e->text);
 		goto out;
@@ -202,7 +210,7 @@ status_print(const char *state_dir, bool json, struct err *e)
 		msg_json(&b, &s->base, MSG_FRAME);
 		printf("%s\n", b.p);
 	} else {
-		text(s);
+		text(p, s);
 	}
 	rv = strcmp(s->state, "ready") == 0 ? RC_OK : RC_NO;
 	if (fflush(stdout) == EOF)
