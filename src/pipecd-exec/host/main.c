@@ -5,8 +5,9 @@
  *	pipecd-exec-host [-v] [-f config] verb
  * DESCRIPTION
  *	A platform for pipecd-plan, pipecd-exec and pipecd-drift.  A deploy
- *	target is a directory on this host (config.root).  Below it an
- *	application has a directory of its name:
+ *	target is a directory on this host (config.root), which must be there:
+ *	a root that is missing may be a mount that is, and is never made.
+ *	Below it an application has a directory of its name:
  *
  *	root/APPLICATION/releases/COMMIT/ holds the files of one commit, and
  *	root/APPLICATION/current is a symlink to one of them.  Files are laid

@@ -135,14 +135,13 @@ place_look(struct place *p, const struct conf_target *t, const char *app,
 	return look_current(p, a, e);
 }
 
-/* The last directory is tried first: most often just that one is missing. */
+/* Never its parents: a root that went away meanwhile is not made anew. */
 static int
 make_dir(const char *path, mode_t mode, struct err *e)
 {
 	if (mkdir(path, mode) == 0 || errno == EEXIST)
 		return 0;
-	return errno == ENOENT ? dir_make(path, 0755, e)
-			       : err_sys(e, "mkdir %s", path);
+	return err_sys(e, "mkdir %s", path);
 }
 
 /* Remove what ends in .tmp: nobody but a killed stage left it. */
@@ -190,10 +189,18 @@ int
 place_open(struct place *p, const struct conf_target *t, const char *app,
     const char *owner, struct arena *a, struct err *e)
 {
+	struct stat st;
 	char *path;
 
 	if (place_init(p, t, app, a, e) == -1)
 		return -1;
+	/* One that is not there may be a mount that is missing: not ours. */
+	if (stat(p->root, &st) == -1 && errno == ENOENT)
+		return err_set(e, RC_PERM,
+		    "deploy target %s: its root %s does not exist: make the "
+		    "directory, or mount what belongs there; nothing was "
+		    "touched",
+		    t->name, p->root);
 	if (make_dir(p->dir, 0755, e) == -1 ||
 	    make_dir(arena_printf(a, "%s/%s", p->dir, releases), 0755, e) ==
 		-1 ||

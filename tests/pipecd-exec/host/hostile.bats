@@ -150,3 +150,13 @@ $C1" ]
 	run -100 --separate-stderr pipecd-exec-host -f "$CONF" fly </dev/null
 	[[ "$stderr" == *"fly: no such verb"* ]]
 }
+
+@test "a root that is missing is refused, saying what to do, and is not made" {
+	rmdir "$ROOTS/web-1"
+	host_stage HOST_SYNC $C1
+	refused "deploy target web-1: its root $ROOTS/web-1 does not exist: make the directory, or mount what belongs there"
+	[ ! -e "$ROOTS/web-1" ]
+	mkdir "$ROOTS/web-1"
+	host_stage HOST_SYNC $C1
+	[ "$STATUS" = SUCCESS ]
+}
