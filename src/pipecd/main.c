@@ -1,12 +1,8 @@
 /*
  * NAME
- *	pipecd - run the control plane: listen, start, restart and stop its
- *	programs
+ *	pipecd - run the control plane: listen, start and restart its programs
  * SYNOPSIS
- *	pipecd [-nsv] [-f config] [-g seconds] [-a number] [--json]
- *	    [--piped-api-port port] [--web-api-port port] [--api-port port]
- *	    [--http-port port] [--admin-port port] [--tls] [--cert-file file]
- *	    [--key-file file]
+ *	pipecd [-nsv] [-f config] [-g seconds] [-a number] [--option ...]
  * DESCRIPTION
  *	Reads the ControlPlane config once, listens on its addresses, and
  *	starts pipecd-store, then pipecd-api and pipecd-ops, each with only
@@ -75,8 +71,7 @@
  * BUGS
  *	All programs run as the user that pipecd runs as.
  * SEE ALSO
- *	control-plane.yaml(5), pipecd-store(1), pipecd-api(1), pipecd-ops(1),
- *	pipectl(1), piped(1)
+ *	control-plane.yaml(5), piped(1)
  */
 #include <getopt.h>
 #include <stdlib.h>
@@ -85,12 +80,7 @@
 #include "pipecd.h"
 
 #define SYNOPSIS \
-	"pipecd [-nsv] [-f config] [-g seconds] [-a number] [--json]\n" \
-	"    [--piped-api-port port] [--web-api-port port] [--api-port " \
-	"port]\n" \
-	"    [--http-port port] [--admin-port port] [--tls] [--cert-file " \
-	"file]\n" \
-	"    [--key-file file]"
+	"pipecd [-nsv] [-f config] [-g seconds] [-a number] [--option ...]"
 
 /* --- what pipecd is among supervisors --------------------------------------
  */
