@@ -200,6 +200,10 @@ answer(const struct platform *p, const struct verb *v,
 	switch (f->kind) {
 	case FRAME_stage_start:
 		r.stage = f->u.stage_start;
+		/* Now, while both clocks say the same: one may jump. */
+		if (r.stage->has_deadline_ms)
+			r.until_ms =
+			    r.began_ms + r.stage->deadline_ms - wall_ms();
 		run_secrets_of(&r, r.stage->target_root);
 		run_secrets_of(&r, r.stage->running_root);
 		break;

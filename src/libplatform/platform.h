@@ -59,6 +59,7 @@ struct run {
 	/* platform_main's own. */
 	const struct platform *platform;
 	int64_t began_ms;
+	int64_t until_ms; /* now_ms of the stage's deadline; 0: none */
 	size_t logged; /* bytes of command output sent as stage_log */
 	bool done;     /* stage_done was said */
 	bool ok;       /* and it was no failure */

@@ -64,9 +64,9 @@ stage_left(const struct run *r, int64_t most)
 {
 	int64_t left;
 
-	if (r->stage == NULL || !r->stage->has_deadline_ms)
+	if (r->until_ms == 0)
 		return most;
-	left = r->stage->deadline_ms - wall_ms();
+	left = r->until_ms - now_ms();
 	return left < 0 ? 0 : left > most ? most : left;
 }
 

@@ -15,6 +15,10 @@
 
 static const int64_t day_ms = 24 * 3600 * 1000;
 
+enum {
+	JUMP_MS = 3600 * 1000 /* no clock is slewed that far in a day */
+};
+
 /* The id in "<id>.ndjson", in the arena; NULL for other files. */
 static char *
 id_of(const char *name, struct arena *a)
@@ -294,12 +298,51 @@ restart(struct exec *x, struct err *e)
 	return 0;
 }
 
+/* A journal that ended: nobody writes to it any more. */
+static bool
+ended_journal(struct exec *x, const struct dirent *f, struct stat *st)
+{
+	return str_suffix(f->d_name, ".ndjson") &&
+	       fstatat(x->journal_fd, f->d_name, st, AT_SYMLINK_NOFOLLOW) ==
+		   0 &&
+	       (st->st_mode & 0200) == 0;
+}
+
+/*
+ * Up to when journals may go, Unix ms; 0: none now.  A clock that jumped ahead
+ * must not cost the history: journals age from the newest of them on, and a
+ * jump since the last time leaves a day to mend the clock.
+ */
+static int64_t
+retention_before(struct exec *x, DIR *dir)
+{
+	int64_t now = wall_ms(), clocks = now - up_ms(), newest = 0, was, ms;
+	struct dirent *f;
+	struct stat st;
+
+	was = x->clocks;
+	x->clocks = clocks;
+	if (was != 0 && (clocks - was > JUMP_MS || was - clocks > JUMP_MS)) {
+		log_warn("-",
+		    "retention: the clock was set by %lld s, no journal is "
+		    "removed today",
+		    (long long)((clocks - was) / 1000));
+		return 0;
+	}
+	while ((f = readdir(dir)) != NULL)
+		if (ended_journal(x, f, &st) &&
+		    (ms = (int64_t)st.st_mtime * 1000) > newest)
+			newest = ms;
+	rewinddir(dir);
+	return (newest < now ? newest : now) - x->conf.journal_retention_ms;
+}
+
 void
 retention(struct exec *x)
 {
 	struct arena *a = arena_new();
 	struct map *latest = map_new();
-	int64_t before = wall_ms() - x->conf.journal_retention_ms;
+	int64_t before;
 	const char *line;
 	struct dirent *f;
 	struct frame r;
@@ -317,12 +360,10 @@ retention(struct exec *x)
 			map_put(latest, r.u.past->deployment_id, x);
 	if ((dir = journal_dir(x, &e)) == NULL)
 		goto out;
+	before = retention_before(x, dir);
 	while ((f = readdir(dir)) != NULL)
 		if ((id = id_of(f->d_name, a)) != NULL &&
-		    map_get(latest, id) == NULL &&
-		    fstatat(x->journal_fd, f->d_name, &st,
-			AT_SYMLINK_NOFOLLOW) == 0 &&
-		    (st.st_mode & 0200) == 0 &&
+		    map_get(latest, id) == NULL && ended_journal(x, f, &st) &&
 		    (int64_t)st.st_mtime * 1000 < before &&
 		    unlinkat(x->journal_fd, f->d_name, 0) == 0)
 			n++;

@@ -6,12 +6,12 @@
 #include "plan.h"
 
 enum {
-	KEEP_S = 600 /* an answer is repeated that long */
+	KEEP_MS = 600000 /* an answer is repeated that long */
 };
 
 /* A command that was answered; the command may come again. */
 struct answered {
-	int64_t at;
+	int64_t at_ms;
 	char deployment_id[UUID_LEN]; /* "" : failed */
 	char *reason;		      /* owned */
 };
@@ -26,7 +26,7 @@ commands_expire(struct plan *p)
 
 	for (i = 0; map_next(p->commands, &i, &id, &v);) {
 		c = v;
-		if (wall_s() - c->at < KEEP_S)
+		if (now_ms() - c->at_ms < KEEP_MS)
 			continue;
 		map_del(p->commands, id);
 		free(c->reason);
@@ -83,7 +83,7 @@ command_answer(struct plan *p, const char *id, const char *deployment,
 	struct answered *c = xcalloc(1, sizeof(*c)), *old;
 
 	commands_expire(p);
-	c->at = wall_s();
+	c->at_ms = now_ms();
 	if (deployment != NULL)
 		memcpy(c->deployment_id, deployment, UUID_LEN);
 	c->reason = xstrdup(reason);

@@ -46,6 +46,15 @@ past_settle(struct plan *p, struct app *a)
 	}
 }
 
+/* From here on its age is counted by the clock that does not jump. */
+static int64_t
+ended_ms(int64_t completed_at)
+{
+	int64_t ago = wall_s() - completed_at;
+
+	return now_ms() - (ago > 0 ? ago * 1000 : 0);
+}
+
 int
 past_take(struct plan *p, const Frame__Past *f, struct err *e)
 {
@@ -71,6 +80,8 @@ past_take(struct plan *p, const Frame__Past *f, struct err *e)
 	h->status = f->has_status
 			? f->status
 			: MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_SUCCESS;
+	if (h->completed_at != f->completed_at)
+		h->ended_ms = ended_ms(f->completed_at);
 	h->completed_at = f->completed_at;
 	h->triggered_at = f->triggered_at;
 	if (a->name == NULL)

@@ -84,6 +84,7 @@ struct past {
 	char deployment_id[UUID_LEN];
 	Model__DeploymentStatus status;
 	int64_t completed_at, triggered_at;
+	int64_t ended_ms; /* now_ms when it ended, as far as we know */
 };
 
 /* One deployment on its way to exec, first in first planned. */

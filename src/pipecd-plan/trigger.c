@@ -296,6 +296,18 @@ trigger_commit(struct plan *p, struct pass *s, struct app *a, struct err *e)
 	return 0;
 }
 
+/*
+ * What was seen before the last deployment ended says nothing.  drift names
+ * the deployment that it knew of; times would be wrong after a clock went back.
+ */
+static bool
+seen_before(const Model__ApplicationSyncState *s, const struct past *h)
+{
+	return s->head_deployment_id[0] != '\0'
+		   ? strcmp(s->head_deployment_id, h->deployment_id) != 0
+		   : s->timestamp <= h->completed_at;
+}
+
 int
 trigger_out_of_sync(struct plan *p, const Frame__AppState *f, struct err *e)
 {
@@ -315,10 +327,9 @@ trigger_out_of_sync(struct plan *p, const Frame__AppState *f, struct err *e)
 	h = &a->past;
 	if (a->triggers != NULL || past_unfinished(h))
 		return 0;
-	/* What was seen before the last deployment ended says nothing. */
 	if (h->completed_at != 0 &&
-	    (f->sync_state->timestamp <= h->completed_at ||
-		wall_s() - h->completed_at < a->min_window_ms / 1000))
+	    (seen_before(f->sync_state, h) ||
+		now_ms() - h->ended_ms < a->min_window_ms))
 		return 0;
 	arena_reset(p->work);
 	id = arena_printf(p->work, "%s/out-of-sync/%lld", a->repo->head,
