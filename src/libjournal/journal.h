@@ -108,6 +108,8 @@ int journal_replay(
     struct journal_state *s, struct journal_reader *r, struct err *e);
 
 bool deployment_ended(Model__DeploymentStatus s);
+/* Shared metadata; NULL: not there. */
+const char *deployment_shared(const Model__Deployment *m, const char *key);
 bool stage_ended(Model__StageStatus s);
 /* The index of a stage by its id; -1. */
 int journal_stage_find(const struct journal_state *s, const char *id);

@@ -87,6 +87,20 @@ meta_put(struct journal_state *s, Model__PipelineStage *st, const char *key,
 	    model__pipeline_stage__metadata_entry__descriptor);
 }
 
+const char *
+deployment_shared(const Model__Deployment *m, const char *key)
+{
+	const Model__DeploymentMetadata__KeyValues *kv;
+	size_t i;
+
+	if (m->metadata_v2 == NULL || (kv = m->metadata_v2->shared) == NULL)
+		return NULL;
+	for (i = 0; i < kv->n_keyvalues; i++)
+		if (strcmp(kv->keyvalues[i]->key, key) == 0)
+			return kv->keyvalues[i]->value;
+	return NULL;
+}
+
 static void
 shared_put(struct journal_state *s, const char *key, const char *value)
 {

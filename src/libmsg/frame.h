@@ -88,4 +88,11 @@ bool frame_is_ask(enum frame_kind k);
 /* Print the manual section: every kind with its fields. */
 void frame_manual(FILE *out);
 
+/*
+ * The shared metadata by which a deployment says that it deploys an earlier
+ * revision: of the deployment that did so first.  Such a one does not move what
+ * was last triggered by a commit: the next commit is compared with the head.
+ */
+#define DEPLOYMENT_ROLLBACK_TO "rollback-to"
+
 #endif

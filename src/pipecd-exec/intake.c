@@ -182,7 +182,7 @@ past_put(struct exec *x, const Model__Deployment *m, bool triggered)
 	p->path = m->git_path->path;
 	p->config_filename = m->git_path->config_filename;
 	p->name = m->application_name;
-	if (triggered) {
+	if (triggered && deployment_shared(m, DEPLOYMENT_ROLLBACK_TO) == NULL) {
 		p->triggered_commit = m->trigger->commit->hash;
 		p->has_triggered_at = true;
 		p->triggered_at = m->trigger->timestamp;

@@ -142,49 +142,101 @@ command_app(struct plan *p, const Model__Command *c, const char *id, bool chain,
 	return NULL;
 }
 
-int
-command_take(struct plan *p, const Frame__Command *f, struct err *e)
+static int
+sync_take(struct plan *p, const Model__Command *c, struct err *e)
 {
-	const Model__Command *c = f->command;
-	const Model__Command__ChainSyncApplication *chain =
-	    c->chain_sync_application;
 	const Model__Command__SyncApplication *sync = c->sync_application;
-	struct answered *was;
 	struct trigger *t;
 	struct app *a;
-	const char *id;
-	char block[16];
 	int rv;
 
-	if (c->type != MODEL__COMMAND__TYPE__SYNC_APPLICATION &&
-	    c->type != MODEL__COMMAND__TYPE__CHAIN_SYNC_APPLICATION)
-		return 0;
-	if ((was = map_get(p->commands, c->id)) != NULL)
-		return answer_say(p, c->id, was, e);
-	if (c->type == MODEL__COMMAND__TYPE__SYNC_APPLICATION) {
-		id = sync != NULL ? sync->application_id : c->application_id;
-		if ((a = command_app(p, c, id, false, e, &rv)) == NULL)
-			return rv;
-		t = trigger_new(
-		    a, MODEL__TRIGGER_KIND__ON_COMMAND, a->repo->head, c->id);
-		if (sync != NULL)
-			t->strategy = sync->sync_strategy;
-		return command_sync(p, c, a, t, e);
-	}
+	a = command_app(p, c,
+	    sync != NULL ? sync->application_id : c->application_id, false, e,
+	    &rv);
+	if (a == NULL)
+		return rv;
+	t = trigger_new(
+	    a, MODEL__TRIGGER_KIND__ON_COMMAND, a->repo->head, c->id);
+	if (sync != NULL)
+		t->strategy = sync->sync_strategy;
+	return command_sync(p, c, a, t, e);
+}
+
+/* An earlier revision, by its commit. */
+static int
+rollback_take(struct plan *p, const Model__Command *c, struct err *e)
+{
+	const Model__Command__RollbackDeployment *back = c->rollback_deployment;
+	struct trigger *t;
+	struct app *a;
+	int rv;
+
+	if (back == NULL || !is_commit(back->commit_hash))
+		return command_answer(p, c->id, NULL,
+		    "rollback_deployment.commit_hash: not a commit", e);
+	if ((a = command_app(p, c, back->application_id, false, e, &rv)) ==
+	    NULL)
+		return rv;
+	if (back->config_filename[0] != '\0' &&
+	    strcmp(back->config_filename, a->file) != 0)
+		return command_answer(p, c->id, NULL,
+		    "the application's configuration file had another name "
+		    "then",
+		    e);
+	t = trigger_new(
+	    a, MODEL__TRIGGER_KIND__ON_COMMAND, back->commit_hash, c->id);
+	t->rollback_to = xstrdup(back->deployment_id);
+	return command_sync(p, c, a, t, e);
+}
+
+static int
+chain_take(struct plan *p, const Model__Command *c, struct err *e)
+{
+	const Model__Command__ChainSyncApplication *chain =
+	    c->chain_sync_application;
+	struct trigger *t;
+	struct app *a;
+	int rv;
+
 	if (chain == NULL)
 		return err_set(e, RC_PERM,
 		    "command %s: chain_sync_application is missing", c->id);
 	if ((a = command_app(p, c, chain->application_id, true, e, &rv)) ==
 	    NULL)
 		return rv;
-	snprintf(block, sizeof(block), "%u", (unsigned)chain->block_index);
 	arena_reset(p->work);
 	t = trigger_new(a, MODEL__TRIGGER_KIND__ON_CHAIN, a->repo->head,
-	    arena_printf(p->work, "%s/%s", chain->deployment_chain_id, block));
+	    arena_printf(p->work, "%s/%u", chain->deployment_chain_id,
+		(unsigned)chain->block_index));
 	t->chain = xstrdup(chain->deployment_chain_id);
 	t->block = chain->block_index;
 	t->strategy = chain->sync_strategy;
 	return command_sync(p, c, a, t, e);
+}
+
+int
+command_take(struct plan *p, const Frame__Command *f, struct err *e)
+{
+	const Model__Command *c = f->command;
+	int (*take)(struct plan *, const Model__Command *, struct err *);
+	struct answered *was;
+
+	switch (c->type) {
+	case MODEL__COMMAND__TYPE__SYNC_APPLICATION:
+		take = sync_take;
+		break;
+	case MODEL__COMMAND__TYPE__ROLLBACK_DEPLOYMENT:
+		take = rollback_take;
+		break;
+	case MODEL__COMMAND__TYPE__CHAIN_SYNC_APPLICATION:
+		take = chain_take;
+		break;
+	default:
+		return 0;
+	}
+	if ((was = map_get(p->commands, c->id)) != NULL)
+		return answer_say(p, c->id, was, e);
+	return take(p, c, e);
 }
 
 int

@@ -29,13 +29,41 @@ model_trigger(struct work *w)
 	t->commander = w->t->commander != NULL ? w->t->commander : t->commander;
 	t->timestamp = w->t->at;
 	t->sync_strategy = w->t->strategy;
-	if (w->t->strategy != MODEL__SYNC_STRATEGY__AUTO)
+	if (w->t->rollback_to != NULL)
+		t->strategy_summary = arena_printf(ar,
+		    "back to what deployment %s deployed, asked for by %s",
+		    w->t->rollback_to, or_else(w->t->commander, "a command"));
+	else if (w->t->strategy != MODEL__SYNC_STRATEGY__AUTO)
 		t->strategy_summary = arena_printf(ar, "%s asked for by %s",
 		    w->t->strategy == MODEL__SYNC_STRATEGY__PIPELINE
 			? "pipeline"
 			: "quick sync",
 		    or_else(w->t->commander, "a command"));
 	w->model.trigger = t;
+}
+
+/* So that it says of itself what it is, also when its trigger is forgotten. */
+static void
+model_rollback(struct work *w)
+{
+	Model__DeploymentMetadata *m =
+	    arena_new_of(w->arena, Model__DeploymentMetadata);
+	Model__DeploymentMetadata__KeyValues *kv =
+	    arena_new_of(w->arena, Model__DeploymentMetadata__KeyValues);
+	Model__DeploymentMetadata__KeyValues__KeyValuesEntry *k = arena_new_of(
+	    w->arena, Model__DeploymentMetadata__KeyValues__KeyValuesEntry);
+
+	model__deployment_metadata__init(m);
+	model__deployment_metadata__key_values__init(kv);
+	model__deployment_metadata__key_values__key_values_entry__init(k);
+	k->key = arena_strdup(w->arena, DEPLOYMENT_ROLLBACK_TO);
+	k->value = w->t->rollback_to;
+	kv->keyvalues = arena_array(w->arena,
+	    Model__DeploymentMetadata__KeyValues__KeyValuesEntry *, 1);
+	kv->keyvalues[0] = k;
+	kv->n_keyvalues = 1;
+	m->shared = kv;
+	w->model.metadata_v2 = m;
 }
 
 static void
@@ -104,6 +132,8 @@ work_model(struct work *w)
 	m->deployment_chain_block_index = w->t->block;
 	m->status = MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_PENDING;
 	model_trigger(w);
+	if (w->t->rollback_to != NULL)
+		model_rollback(w);
 	model_labels(w);
 	frame__plan__init(&w->plan);
 	w->plan.trigger_id = w->t->id;
@@ -504,6 +534,11 @@ deploy_one(struct plan *p, struct pass *s, struct app *a, struct trigger *t,
 		if (t->resume != NULL &&
 		    work_say(&w, MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_FAILURE,
 			"its commit is not in the repository any more", false,
+			e) == -1)
+			return -1;
+		if (t->command != NULL &&
+		    command_answer(p, t->command, NULL,
+			"its commit is not in the repository any more",
 			e) == -1)
 			return -1;
 		trigger_drop(p, a);

@@ -94,10 +94,11 @@ struct trigger {
 	char commit[GIT_ID];
 	Model__TriggerKind kind;
 	Model__SyncStrategy strategy;
-	char *id;	 /* owned; trigger id, see uuid */
-	char *commander; /* owned; NULL: a commit */
-	char *command;	 /* owned; id of the command to be answered */
-	char *chain;	 /* owned; id of the deployment chain */
+	char *id;	   /* owned; trigger id, see uuid */
+	char *commander;   /* owned; NULL: a commit */
+	char *command;	   /* owned; id of the command to be answered */
+	char *rollback_to; /* owned; the deployment that deployed it first */
+	char *chain;	   /* owned; id of the deployment chain */
 	uint32_t block;
 	int64_t at;	   /* Unix seconds */
 	bool announced;	   /* PENDING was said */

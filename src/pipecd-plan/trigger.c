@@ -173,6 +173,7 @@ trigger_free(struct plan *p, struct trigger *t)
 	free(t->id);
 	free(t->commander);
 	free(t->command);
+	free(t->rollback_to);
 	free(t->chain);
 	free(t);
 }

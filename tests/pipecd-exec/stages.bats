@@ -387,3 +387,12 @@ runs() {
 	runs 0
 	[ "$(counted d-2 a)" = 2 ]
 }
+
+@test "a rollback changes what runs, and not what was last triggered by a commit" {
+	stage a HOST_SYNC '{"do":"ok"}'
+	deployment d-1 app >"$T/in1"
+	D_COMMIT=$RUNNING D_TRIGGER=c1 deployment d-2 app PLANNED '"metadata_v2":{"shared":{"keyValues":{"rollback-to":"d-0"}}}' >>"$T/in1"
+	runs 0
+	past=$(tail -n 1 "$STATE/journal/apps.ndjson")
+	[ "$(jq -r '"\(.triggered_commit) \(.running_commit) \(.deployment_id)"' <<<"$past")" = "$COMMIT $RUNNING d-2" ]
+}

@@ -129,3 +129,34 @@ state_frame() { # APPLICATION-ID [TIMESTAMP]
 	run -0 --separate-stderr pipecd-plan -f "$D/piped.yaml" < <(head_frame; state_frame "$id" 1700000050)
 	[ -z "$(planned <<<"$output")" ]
 }
+
+rollback_frame() { # COMMAND-ID APPLICATION-ID DEPLOYMENT-ID COMMIT [FILE]
+	frame command "\"command\":{\"id\":\"$1\",\"piped_id\":\"p\",\"application_id\":\"$2\",\"commander\":\"ann\",\"type\":\"ROLLBACK_DEPLOYMENT\",\"rollback_deployment\":{\"application_id\":\"$2\",\"deployment_id\":\"$3\",\"commit_hash\":\"$4\",\"config_filename\":\"${5-app.pipecd.yaml}\"},\"created_at\":1,\"updated_at\":1}"
+}
+
+@test "a rollback deploys the earlier commit by its configuration, and says whose it was" {
+	app one
+	first=$(commit first)
+	deployed
+	app one "$PIPE"
+	commit second
+	run -0 --separate-stderr pipecd-plan -f "$D/piped.yaml" < <(head_frame; rollback_frame c1 "$(app_id one)" D1 "$first")
+	back=$(planned <<<"$output" | jq -c "select(.deployment.trigger.commit.hash==\"$first\")")
+	[ "$(jq -r '.deployment.stages[0].name' <<<"$back")" = HOST_SYNC ]
+	[ "$(jq -r '.deployment.metadata_v2.shared.keyValues["rollback-to"]' <<<"$back")" = D1 ]
+	[ "$(jq -r .deployment.trigger.strategy_summary <<<"$back")" = "back to what deployment D1 deployed, asked for by ann" ]
+	[ "$(jq -r 'select(.kind=="command_done").status' <<<"$output")" = SUCCEEDED ]
+}
+
+@test "a rollback to a commit that is gone, or to a file of another name, is answered with why" {
+	app one
+	first=$(commit first)
+	deployed
+	run -0 --separate-stderr pipecd-plan -f "$D/piped.yaml" < <(head_frame
+		rollback_frame c1 "$(app_id one)" D1 0123456789012345678901234567890123456789
+		rollback_frame c2 "$(app_id one)" D1 "$first" old.pipecd.yaml
+		rollback_frame c3 "$(app_id one)" D1 HEAD)
+	[ "$(jq -r 'select(.kind=="command_done") | "\(.command_id) \(.status) \(.reason)"' <<<"$output")" = "c1 FAILED its commit is not in the repository any more
+c2 FAILED the application's configuration file had another name then
+c3 FAILED rollback_deployment.commit_hash: not a commit" ]
+}
