@@ -296,6 +296,8 @@ int conf_check(const char *name, const char *text, size_t n,
     struct conf_report *r, struct err *e);
 /* `-n FILE...`: check each, mistakes to stderr; RC_OK, RC_NO or RC_PERM. */
 int conf_check_main(char *const *files);
+/* Whether a plugin has the name of one of PipeCD's own platforms. */
+bool conf_plugin_known(const char *name);
 
 /* Whether a file of this base name is an application's config. */
 bool conf_is_app_file(const char *base);

@@ -41,6 +41,17 @@ target_object(const char *plugin)
 	return OBJ_none;
 }
 
+bool
+conf_plugin_known(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(types); i++)
+		if (strcmp(types[i].plugin, name) == 0)
+			return true;
+	return false;
+}
+
 const struct provider_type *
 provider_types_get(size_t i)
 {
@@ -230,12 +241,19 @@ RULE(rule_piped)
 {
 	static const char *const need[] = { "projectID", "pipedID" };
 	const struct node *d = key_value(n, "pipedKeyData");
+	const struct node *dir = key_value(n, "stateDir");
 	struct path p = { .up = at };
 	size_t i;
 
 	(void)base;
 	if (r->slice)
 		return;
+	/* Programs run elsewhere than where the file was written. */
+	p.name = "stateDir";
+	if (dir != NULL && dir->type == NODE_STRING && dir->n > 0 &&
+	    dir->text[0] != '/')
+		mistake(
+		    r, dir, &p, "\"%.40s\" is not an absolute path", dir->text);
 	p.name = "pipedKeyData";
 	if (given(n, "pipedKeyFile") && given(n, "pipedKeyData"))
 		mistake(r, d, &p, "pipedKeyFile is there too; leave one out");

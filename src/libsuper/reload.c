@@ -77,7 +77,10 @@ config_check(struct super *p, struct err *e)
 	void *conf = p->how->read(p, &state_dir, &refused, a, e);
 	int rv = refused ? RC_NO : RC_PERM;
 
-	if (conf != NULL) {
+	if (conf != NULL && p->how->check != NULL &&
+	    p->how->check(p, conf, e) == -1)
+		rv = RC_NO;
+	else if (conf != NULL) {
 		rv = RC_OK;
 		p->how->print(&out, conf);
 		if (write_all(STDOUT_FILENO, out.p, out.len) == -1) {

@@ -102,6 +102,8 @@ struct super_how {
 	/* Before the first start and with each new configuration; may be NULL.
 	 */
 	int (*prepare)(struct super *p, const void *conf, struct err *e);
+	/* What -n refuses beside what the file says; may be NULL. */
+	int (*check)(struct super *p, const void *conf, struct err *e);
 	/* Of what programs ask for; NULL: they ask for nothing. */
 	int (*find)(struct program *out, const void *conf, const char *name,
 	    struct err *e);

@@ -36,7 +36,8 @@
  * OPTIONS
  *	-f config	the Piped config, /etc/pipecd/piped.yaml
  *	-g seconds	how long exec may take to end, 30
- *	-n	check the config, print it as it is understood, and end
+ *	-n	check the config, and whether the plugins that it names are
+ *		there and pinned, print it as it is understood, and end
  *	-s	print the state of every program, and end
  *	-t	text of what happens to deployments, on stdout
  *	-v	debug; the programs are started with it too
@@ -77,6 +78,7 @@
  *	pipecd-gitwatch(1), pipecd-plan(1), pipecd-exec(1), pipecd-drift(1)
  */
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -162,6 +164,45 @@ how_find(struct program *out, const void *conf, const char *name, struct err *e)
 	return program_get(out, conf, name, e);
 }
 
+/*
+ * Whether each plugin could be started: what is pinned is what lies there, and
+ * what has no url is built in or on the libexec path.  All are looked at.
+ */
+static int
+how_check(struct super *p, const void *conf, struct err *e)
+{
+	const struct conf_piped *c = conf;
+	char path[PATH_MAX];
+	struct program k;
+	struct err why;
+	size_t i, bad = 0;
+	int fd;
+
+	for (i = 0; i < c->n_plugins; i++) {
+		if (program_get(&k, c, c->plugins[i].name, &why) == 0 &&
+		    program_open(&k, path, &fd, &why) == 0) {
+			if (fd != -1)
+				close(fd);
+			continue;
+		}
+		/* PipeCD's own, which a config may name before we have it. */
+		if (c->plugins[i].url == NULL &&
+		    conf_plugin_known(c->plugins[i].name)) {
+			log_warn("-",
+			    "%s: plugin %s: this build has no such platform "
+			    "yet: its applications are refused when they are "
+			    "planned",
+			    p->path, c->plugins[i].name);
+			continue;
+		}
+		if (bad++ > 0) /* the last one is for who asked */
+			log_error("-", "%s", e->text);
+		err_set(e, RC_PERM, "%s: plugin %s: %s", p->path,
+		    c->plugins[i].name, why.text);
+	}
+	return bad > 0 ? -1 : 0;
+}
+
 /* What the file may say, and this build cannot do. */
 static int
 how_prepare(struct super *p, const void *conf, struct err *e)
@@ -173,7 +214,7 @@ how_prepare(struct super *p, const void *conf, struct err *e)
 		    "%s: apiAddress: this build does not speak to a control "
 		    "plane yet; without that key it runs standalone",
 		    p->path);
-	return 0;
+	return how_check(p, conf, e);
 }
 
 static const char *const dirs[] = { "run", "run/bus", "run/lock", NULL };
@@ -190,6 +231,7 @@ static const struct super_how how = {
 	.count = how_count,
 	.args = how_args,
 	.prepare = how_prepare,
+	.check = how_check,
 	.find = how_find,
 };
 

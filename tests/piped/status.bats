@@ -79,3 +79,34 @@ while True:
 	until_true 5 grep -q '^STOPPING=1' "$A/notes"
 	run ! grep -q NOTIFY_SOCKET "$A/err"
 }
+
+# plugins YAML: the config with these plugins and none else
+plugins() { printf 'apiVersion: pipecd.dev/v1beta1\nkind: Piped\nspec:\n  stateDir: %s\n  plugins:\n%s\n' "$S" "$1" >"$A/p.yaml"; }
+
+@test "-n refuses a plugin that is nowhere, one without a pin, and says where it looked" {
+	plugins '    - {name: nowhere}
+    - {name: unpinned, url: "file:///bin/true"}
+    - {name: fetched, url: "https://example.com/x", sha256: "'"$(printf '0%.0s' {1..64})"'"}
+    - {name: other, url: "file:///bin/true", sha256: "'"$(printf '0%.0s' {1..64})"'"}'
+	run -1 --separate-stderr "$A/bin/piped" -n -f "$A/p.yaml"
+	[ -z "$output" ]
+	[[ "$stderr" == *"p.yaml: plugin nowhere: pipecd-exec-nowhere: not found in $A/bin, nor in $A/bin/../libexec/pipecd"* ]]
+	[[ "$stderr" == *"p.yaml: plugin unpinned: url file:///bin/true: sha256 is missing"* ]]
+	[[ "$stderr" == *"p.yaml: plugin fetched: "*"only file:// is supported yet"* ]]
+	[[ "$stderr" == *"p.yaml: plugin other: "*"not run"* ]]
+	run -100 "$A/bin/piped" -f "$A/p.yaml"
+	plugins '    - {name: pinned, url: "file:///bin/true", sha256: '"$(sha256sum </bin/true | cut -d' ' -f1)"'}'
+	run -0 "$A/bin/piped" -n -f "$A/p.yaml"
+}
+
+@test "-n says which of PipeCD's platforms this build does not have, and takes the rest" {
+	plugins '    - {name: cloudrun}'
+	run -0 --separate-stderr "$A/bin/piped" -n -f "$A/p.yaml"
+	[[ "$stderr" == *"plugin cloudrun: this build has no such platform yet"* ]]
+}
+
+@test "a state directory that is no absolute path is refused" {
+	sed -i 's,stateDir: .*,stateDir: here,' "$A/piped.yaml"
+	run -1 "$A/bin/piped" -n -f "$A/piped.yaml"
+	[[ "$output" == *'stateDir: "here" is not an absolute path'* ]]
+}
