@@ -382,7 +382,7 @@ more(struct xchg *x, const void *p, size_t n, const ProtobufCMessage *m)
 			xchg_head(x, 200, "application/grpc", -1, false);
 		message(x, p, n);
 	}
-	x->full = xchg_unsent(x) >= HIGH_WATER / 2;
+	x->full = xchg_unsent(x) >= LOW_WATER;
 	return xchg_unsent(x);
 }
 

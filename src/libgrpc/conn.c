@@ -267,7 +267,7 @@ conn_ping(struct conn *c, int64_t now)
 {
 	const struct grpc_limits *l = &c->server->o.limits;
 
-	if (c->pinged && c->heard_ms > c->pinged_ms)
+	if (c->pinged && c->heard_ms >= c->pinged_ms)
 		c->pinged = false;
 	if (c->pinged) {
 		if (now >= c->pinged_ms + l->pong_ms)

@@ -204,7 +204,8 @@ void grpc_reply_status(struct grpc_call *c, int code, const char *fmt, ...)
 /*
  * A streaming method sends any number of messages and then answers with
  * grpc_reply_status, where GRPC_OK is allowed too.  Returns the bytes that wait
- * for the caller to read; when that is too many, stop until on_drain.
+ * for the caller to read; when that is too many (any number above 32 KiB), stop
+ * until on_drain, which comes when there are fewer than that.
  */
 size_t grpc_send(struct grpc_call *c, const ProtobufCMessage *m);
 size_t grpc_send_bytes(struct grpc_call *c, const void *p, size_t n);

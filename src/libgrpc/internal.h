@@ -25,6 +25,7 @@ enum {
 	FRAME_HEAD = 5,	     /* flag and length before each message */
 	SCRATCH = 65536,     /* what is read or written at once */
 	HIGH_WATER = 262144, /* unsent bytes above which nothing is made */
+	LOW_WATER = 32768,   /* below which a handler is asked for more */
 	WINDOW_STREAM = 262144,
 	WINDOW_CONN = 1048576
 };

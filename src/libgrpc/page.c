@@ -160,7 +160,7 @@ http_event(struct http_call *c, const char *event, const char *id,
 	buf_addc(&b, '\n');
 	xchg_body(x, b.p, b.len);
 	buf_free(&b);
-	x->full = xchg_unsent(x) >= HIGH_WATER / 2;
+	x->full = xchg_unsent(x) >= LOW_WATER;
 	return xchg_unsent(x);
 }
 

@@ -372,7 +372,7 @@ xchg_drained(void *arg)
 void
 xchg_sent(struct xchg *x, size_t n)
 {
-	if (x->full && xchg_unsent(x) - n < HIGH_WATER / 2) {
+	if (x->full && xchg_unsent(x) - n < LOW_WATER) {
 		x->full = false;
 		loop_soon(x->server->loop, &x->drain, xchg_drained, x);
 	}
