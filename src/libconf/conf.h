@@ -65,7 +65,8 @@ struct conf_piped {
 	struct {
 		const char *username, *email, *ssh_config_file_path, *host,
 		    *host_name, *ssh_key_file, *ssh_key_data, *password,
-		    *password_file, *known_hosts_file;
+		    *password_file, *known_hosts_file, *ca_file;
+		int64_t stall_timeout_ms, fetch_timeout_ms;
 	} git;
 	struct conf_repo *repositories;
 	size_t n_repositories;

@@ -243,6 +243,28 @@ reach(struct git *g, struct fetching *n, git_remote **remote, const char *shown,
 	}
 }
 
+/*
+ * Who vouches for servers, in place of those whom the system trusts.  Debian's
+ * libgit2 is made with a TLS library that does not look at the environment.
+ */
+static int
+authorities(const char *file, struct err *e)
+{
+	const char *what = "spec.git.caFile", *dir = NULL;
+
+	if (file == NULL) {
+		what = "SSL_CERT_FILE, SSL_CERT_DIR";
+		file = getenv("SSL_CERT_FILE");
+		dir = getenv("SSL_CERT_DIR");
+	}
+	if (file == NULL && dir == NULL)
+		return 0;
+	if (git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, file, dir) < 0)
+		return err_set(e, RC_TEMP, "%s: %s: no certificates there",
+		    what, file != NULL ? file : dir);
+	return 0;
+}
+
 int
 git_mirror_fetch(struct git *g, const struct git_fetch *f, char branch[256],
     char commit[GIT_ID], struct err *e)
@@ -259,6 +281,8 @@ git_mirror_fetch(struct git *g, const struct git_fetch *f, char branch[256],
 	/* A fetch over the network is slow anyhow: let it survive a power cut.
 	 */
 	git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
+	if (authorities(f->ca_file, e) == -1)
+		goto out;
 	if (git_ssh_use(f, e) == -1 || reach(g, &n, &remote, shown, e) == -1)
 		goto out;
 	if ((r = pick(remote, f->branch, branch, &oid, e)) != 1) {

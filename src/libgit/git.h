@@ -114,6 +114,7 @@ struct git_fetch {
 	const char *user, *password;
 	/* ssh(1): NULL is its own default. */
 	const char *ssh_key_file, *known_hosts_file, *ssh_config_file;
+	const char *ca_file; /* in place of the system's */
 	const char *ssh_key; /* the key itself, in memory */
 	/* Called as data comes; the fetch may take as long as it is. */
 	void (*progress)(void *arg, uint64_t bytes, uint64_t objects);

@@ -9,10 +9,8 @@
 #include "git.h"
 
 enum {
-	WORKERS_MAX = 16,	   /* fetches at the same time */
-	WORKER_MIB = 8192,	   /* address space of one: packs are mapped */
-	STALL_S = 60,		   /* a fetch that brings nothing for so long */
-	FETCH_MAX_MS = 60 * 60000, /* and the longest one at all */
+	WORKERS_MAX = 16,  /* fetches at the same time */
+	WORKER_MIB = 8192, /* address space of one: packs are mapped */
 	BACKOFF_MAX_MS = 15 * 60000,
 	NUDGE_MS = 1000,    /* one nudge per repository and second */
 	COPY_OBJECTS = 600, /* more than that is fetched by a worker */

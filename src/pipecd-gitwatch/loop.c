@@ -321,8 +321,11 @@ turn(struct gitwatch *g, struct err *e)
 
 				worker_kill(g, r);
 				err_set(&why, RC_TEMP,
-				    "%s: took more than %d minutes: gave up",
-				    r->shown, FETCH_MAX_MS / 60000);
+				    "%s: took more than %llds: gave up "
+				    "(spec.git.fetchTimeout)",
+				    r->shown,
+				    (long long)g->conf.git.fetch_timeout_ms /
+					1000);
 				if (result(g, r, -1, "", "", false, &why, e) ==
 				    -1)
 					return -2;

@@ -83,9 +83,10 @@ lock_down(struct gitwatch *g, const char *bus, struct err *e)
 {
 	const char *const files[] = { g->conf.git.ssh_key_file,
 		g->conf.git.known_hosts_file, g->conf.git.password_file,
-		g->conf.git.ssh_config_file_path };
-	const char **more =
-	    arena_array(g->a, const char *, g->conf.n_repositories + 6);
+		g->conf.git.ssh_config_file_path, g->conf.git.ca_file,
+		getenv("SSL_CERT_FILE"), getenv("SSL_CERT_DIR") };
+	const char **more = arena_array(
+	    g->a, const char *, g->conf.n_repositories + NITEMS(files) + 2);
 	size_t i, n = 0;
 
 	if (bus != NULL)

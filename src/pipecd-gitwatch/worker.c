@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,7 +29,8 @@ enum ask {
 	ASK_SSH_KEY,
 	ASK_KNOWN_HOSTS,
 	ASK_SSH_CONFIG,
-	ASK_STALL_S,
+	ASK_CA_FILE,
+	ASK_STALL_MS,
 	ASK__N
 };
 
@@ -103,7 +105,8 @@ ask(struct buf *b, const struct gitwatch *g, const struct repo *r,
 		return -1;
 	put(b, g->conf.git.known_hosts_file);
 	put(b, g->conf.git.ssh_config_file_path);
-	buf_printf(b, "%d", STALL_S);
+	put(b, g->conf.git.ca_file);
+	buf_printf(b, "%lld", (long long)g->conf.git.stall_timeout_ms);
 	buf_addc(b, '\0');
 	return 0;
 }
@@ -166,7 +169,7 @@ worker_start(struct gitwatch *g, struct repo *r, struct err *e)
 		(void)child_stop(r->w.pid, 0);
 		goto out;
 	}
-	r->w.deadline_ms = now_ms() + FETCH_MAX_MS;
+	r->w.deadline_ms = now_ms() + g->conf.git.fetch_timeout_ms;
 	g->workers++;
 	rv = 0;
 out:
@@ -230,8 +233,10 @@ worker_end(struct gitwatch *g, struct repo *r, char branch[256],
 	line[n > 0 ? n : 0] = '\0';
 	last_words(words, r->w.err);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
-		err_set(e, RC_TEMP, "%s: brought nothing for %d s: gave up",
-		    r->shown, STALL_S);
+		err_set(e, RC_TEMP,
+		    "%s: brought nothing for %llds: gave up "
+		    "(spec.git.stallTimeout)",
+		    r->shown, (long long)g->conf.git.stall_timeout_ms / 1000);
 	} else if (status != 0) {
 		if (words[0] == '\0')
 			err_set(e, RC_TEMP, "%s: fetch: %s", r->shown,
@@ -258,8 +263,18 @@ worker_end(struct gitwatch *g, struct repo *r, char branch[256],
 
 struct pace {
 	uint64_t bytes, objects;
-	unsigned int stall_s;
+	int64_t stall_ms;
 };
+
+/* We are killed then, unless this is said again. */
+static void
+stall_after(int64_t ms)
+{
+	const struct itimerval t = { .it_value = { .tv_sec = ms / 1000,
+					 .tv_usec = ms % 1000 * 1000 } };
+
+	must(setitimer(ITIMER_REAL, &t, NULL) == 0);
+}
 
 /*
  * The alarm kills us where no more comes.  A trickle does not count: at least
@@ -274,7 +289,7 @@ keep_going(void *arg, uint64_t bytes, uint64_t objects)
 		return;
 	p->bytes = bytes;
 	p->objects = objects;
-	alarm(p->stall_s);
+	stall_after(p->stall_ms);
 }
 
 static const char *
@@ -286,7 +301,7 @@ given(const char *s)
 static int
 fetch(const char *const *q, struct err *e)
 {
-	struct pace pace = { .stall_s = (unsigned int)atoi(q[ASK_STALL_S]) };
+	struct pace pace = { .stall_ms = atoll(q[ASK_STALL_MS]) };
 	struct git_fetch f = {
 		.url = q[ASK_URL],
 		.branch = given(q[ASK_BRANCH]),
@@ -295,6 +310,7 @@ fetch(const char *const *q, struct err *e)
 		.ssh_key_file = given(q[ASK_SSH_KEY_FILE]),
 		.ssh_key = given(q[ASK_SSH_KEY]),
 		.known_hosts_file = given(q[ASK_KNOWN_HOSTS]),
+		.ca_file = given(q[ASK_CA_FILE]),
 		.ssh_config_file = given(q[ASK_SSH_CONFIG]),
 		.progress = keep_going,
 		.arg = &pace,
@@ -304,12 +320,12 @@ fetch(const char *const *q, struct err *e)
 	int forced = 0, rv = -1, r, n;
 	struct err ignored;
 
-	alarm(pace.stall_s);
+	stall_after(pace.stall_ms);
 	if (git_mirror_open(&g, q[ASK_MIRROR], true, e) == -1)
 		goto out;
 	if ((r = git_mirror_fetch(g, &f, branch, commit, e)) == -1)
 		goto out;
-	alarm(0);
+	stall_after(0);
 	if (r == 1 && strcmp(q[ASK_WAS], commit) != 0 &&
 	    git_mirror_check(g, commit, e) != 1) {
 		/* It says it has what it has not: made anew next time. */

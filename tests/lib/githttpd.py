@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """A git server for tests: git http-backend below ROOT, on a free port.
 
-usage: githttpd.py ROOT PORTFILE LOG [OTHER]
+usage: githttpd.py ROOT PORTFILE LOG [OTHER [CERT KEY]]	CERT, KEY: over TLS
 The first path component says how it behaves:
   /plain/REPO    as a server should
   /auth/REPO     wants user dev, password s3cret
   /500/REPO      answers 503;  /429/REPO  answers 429
   /slow/REPO     one byte a second, for ever
+  /mute/REPO     takes the request and says nothing
   /redir/REPO    redirects to OTHER/auth/REPO; /redirplain to OTHER/plain/REPO
 Each request is a line of LOG: method, path, and "auth" when it carries one.
 """
 import base64
 import http.server
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -56,6 +58,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if how in ("redir", "redirplain"):
             to = "auth" if how == "redir" else "plain"
             return self.plain(302, Location=f"{other}/{to}/{rest}")
+        if how == "mute":
+            time.sleep(600)
         if how == "slow":
             self.send_response(200)
             self.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
@@ -101,6 +105,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 server.daemon_threads = True
+if len(sys.argv) > 6:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[5], sys.argv[6])
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 with open(portfile + ".tmp", "w") as f:
     f.write(str(server.server_port))
 os.rename(portfile + ".tmp", portfile)

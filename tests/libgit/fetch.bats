@@ -167,6 +167,48 @@ push() { git -C "$W" push -q "$T/root/web.git" HEAD:main; }
 	[[ "$output" == *"http://127.0.0.1:1/web.git: "* ]] && [[ "$output" != *hunter2* ]]
 }
 
+@test "libgit: https with an authority of one's own, by file or by the environment" {
+	tls_new
+	tls_start A "$T/root" localhost
+	run -0 "$L" mirror "$M" fetch "$A_URL/plain/web.git" main ca="$TLS/ca.pem"
+	[ "${lines[0]}" = "main $C1" ]
+	git -C "$M" fsck --full --strict
+	run -0 "$L" mirror "$T/m2" fetch "$A_URL/auth/web.git" main user=dev password=s3cret ca="$TLS/ca.pem"
+	[ "${lines[0]}" = "main $C1" ]
+	SSL_CERT_FILE=$TLS/ca.pem run -0 "$L" mirror "$T/m3" fetch "$A_URL/plain/web.git" main
+	[ "${lines[0]}" = "main $C1" ]
+}
+
+@test "libgit: https to whom nobody vouches, of another name, or out of date is refused, and gets nothing" {
+	tls_new
+	tls_start A "$T/root" localhost
+	run -111 "$L" mirror "$M" fetch "$A_URL/auth/web.git" main user=dev password=s3cret
+	[[ "$output" == *"$A_URL/auth/web.git: "*certificate* ]]
+	tls_start B "$T/root" git.example.com
+	run -111 "$L" mirror "$M" fetch "$B_URL/auth/web.git" main user=dev password=s3cret ca="$TLS/ca.pem"
+	[[ "$output" == *"$B_URL/auth/web.git: "*certificate* ]] || [[ "$output" == *"hostname"* ]]
+	tls_start C "$T/root" localhost -1
+	run -111 "$L" mirror "$M" fetch "$C_URL/auth/web.git" main user=dev password=s3cret ca="$TLS/ca.pem"
+	[[ "$output" == *"$C_URL/auth/web.git: "*certificate* ]]
+	run -111 "$L" mirror "$M" fetch "$A_URL/plain/web.git" main ca="$T/none.pem"
+	[[ "$output" == *"spec.git.caFile: $T/none.pem: "* ]]
+	cat "$T"/[ABC].log 2>/dev/null | grep . && return 1
+	return 0
+}
+
+@test "libgit: https does not follow to another host or to http with credentials" {
+	tls_new
+	http_start B "$T/root"
+	tls_start A "$T/root" localhost 2 "${B_URL/127.0.0.1/localhost}"
+	run -111 "$L" mirror "$M" fetch "$A_URL/redir/web.git" main user=dev password=s3cret ca="$TLS/ca.pem"
+	[[ "$output" == *"redirects to another host, which must not get the credentials"* ]]
+	[ ! -s "$T/B.log" ]
+	tls_start C "$T/root" localhost 2 "${A_URL/localhost/127.0.0.1}"
+	run -111 "$L" mirror "$M" fetch "$C_URL/redir/web.git" main user=dev password=s3cret ca="$TLS/ca.pem"
+	[[ "$output" == *"redirects to another host"* ]]
+	! grep ' auth$' "$T/A.log" | grep -v /redir/
+}
+
 @test "libgit: ssh with an ed25519 key from a file or from memory" {
 	ssh_start
 	run -0 "$L" mirror "$M" fetch "ssh://127.0.0.1:$SSH_PORT$T/root/web.git" main key="$SSH_KEY" hosts="$SSH_HOSTS"

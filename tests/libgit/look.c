@@ -92,6 +92,8 @@ mirror(int argc, char **argv, struct err *e)
 			f.ssh_key_file = v;
 		else if (str_prefix(argv[i], "keydata="))
 			f.ssh_key = v;
+		else if (str_prefix(argv[i], "ca="))
+			f.ca_file = v;
 		else if (str_prefix(argv[i], "hosts="))
 			f.known_hosts_file = v;
 	}

@@ -213,6 +213,38 @@ said() { heads "$1" | grep -q "$2"; }
 	for k in $kids; do ! kill -0 "$k" 2>/dev/null; done
 }
 
+@test "gitwatch: a server that says nothing, trickles or takes too long is given up, by name" {
+	git clone -q --bare "$W" "$T/web.git"
+	http_start A "$T"
+	conf 1h $'    stallTimeout: 1s' "a $A_URL/mute/web.git main" "b $A_URL/slow/web.git main" "c $A_URL/plain/web.git main"
+	run -111 --separate-stderr pipecd-gitwatch -1 -f "$T/piped.yaml"
+	[ "$(jq -r .repo <<<"$output")" = c ]
+	for r in mute slow; do
+		[[ "$stderr" == *"$A_URL/$r/web.git: brought nothing for 1s: gave up (spec.git.stallTimeout)"* ]]
+	done
+	conf 1h $'    fetchTimeout: 1s' "a $A_URL/mute/web.git main" "c $A_URL/plain/web.git main"
+	run -111 --separate-stderr pipecd-gitwatch -1 -f "$T/piped.yaml"
+	[ "$(jq -r .repo <<<"$output")" = c ]
+	[[ "$stderr" == *"$A_URL/mute/web.git: took more than 1s: gave up (spec.git.fetchTimeout)"* ]]
+}
+
+@test "gitwatch: https with an authority of one's own; one that is not trusted is said once, and spared" {
+	git clone -q --bare "$W" "$T/web.git"
+	tls_new
+	tls_start A "$T" localhost
+	conf 1s "    caFile: $TLS/ca.pem" "a $A_URL/plain/web.git main"
+	run -0 --separate-stderr pipecd-gitwatch -1 -f "$T/piped.yaml"
+	[ "$(jq -r .commit <<<"$output")" = "$C1" ]
+	rm -rf "$S"
+	conf 1s '' "a $A_URL/plain/web.git main"
+	SSL_CERT_FILE=$TLS/ca.pem run -0 --separate-stderr pipecd-gitwatch -1 -f "$T/piped.yaml"
+	[ "$(jq -r .commit <<<"$output")" = "$C1" ]
+	gw_start
+	again() { [ "$(grep -c 'debug: - repo a fetch error' "$T/log")" -ge 1 ]; }
+	until_true 20 again
+	[ "$(grep -c 'warn: - repo a fetch error.*certificate' "$T/log")" -eq 1 ]
+}
+
 @test "gitwatch: a failing server is said once, spared, and said once when it is well" {
 	git clone -q --bare "$W" "$T/web.git"
 	http_start A "$T"
