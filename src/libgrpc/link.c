@@ -465,7 +465,7 @@ link_tls(struct link *k)
 		must(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) ==
 		     1);
 	} else {
-		(void)SSL_set_tlsext_host_name(ssl, name);
+		(void)SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)name);
 		must(SSL_set1_host(ssl, name) == 1);
 	}
 	if (c->session != NULL)
