@@ -59,6 +59,8 @@ struct conf_piped {
 	const char *slice; /* whose part this is; NULL: the whole */
 	const char *project_id, *piped_id, *api_address; /* NULL: standalone */
 	const char *piped_key_file, *piped_key_data;
+	const char *api_cert_file; /* NULL: the system's */
+	bool api_insecure;
 	const char *name, *web_address;
 	const char *state_dir;
 	int64_t sync_interval_ms, app_config_sync_interval_ms;

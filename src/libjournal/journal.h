@@ -57,6 +57,12 @@ void journal_reader_close(struct journal_reader *r);
 int journal_next(
     struct journal_reader *r, struct frame *f, struct arena *a, struct err *e);
 
+/*
+ * After the end: go on behind the last good line, where more may have been
+ * written by now.  -1: it cannot be read any more.
+ */
+int journal_again(struct journal_reader *r, struct err *e);
+
 /* --- what a journal amounts to --------------------------------------------
  */
 

@@ -124,3 +124,15 @@ journal_next(
 	r->len += got;
 	return rv;
 }
+
+int
+journal_again(struct journal_reader *r, struct err *e)
+{
+	if (r->torn > 0)
+		r->n--;
+	r->torn = 0;
+	clearerr(r->in);
+	return fseeko(r->in, r->len, SEEK_SET) == -1
+		   ? err_sys(e, "read %s", r->name)
+		   : 0;
+}

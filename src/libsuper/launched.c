@@ -185,6 +185,8 @@ launched_asked(struct super *p, struct proc *pr)
 		rv = (pid = start(p, pr, &what, &e)) == -1 ? -1 : pid;
 	else if (rv == 2)
 		rv = signal_it(p, pr, ((Super__Request *)m)->kill, &e);
+	else if (rv == 3)
+		rv = all_restart(p, pr, &e);
 	if (rv == -1)
 		log_debug("-", "%s: refused: %s", pr->program.name, e.text);
 	reply(pr, rv, rv == -1 ? &e : NULL);

@@ -172,3 +172,25 @@ config_reload(struct super *p)
 	}
 	notify("READY=1");
 }
+
+int
+all_restart(struct super *p, const struct proc *asker, struct err *e)
+{
+	struct proc *pr;
+	size_t i;
+
+	if (strcmp(asker->program.name, "report") != 0)
+		return err_set(e, RC_PERM, "%s may not ask for a restart",
+		    asker->program.name);
+	log_info("-", "restart: asked for at the control plane");
+	config_reload(p);
+	for (i = 0; i < p->n_procs; i++) {
+		pr = &p->procs[i];
+		if (pr->pid != 0 && pr->wanted && pr->state != PROC_STOPPING)
+			proc_stop(p, pr,
+			    pr->program.row->stop == p->how->grace_order
+				? p->grace_ms
+				: STOP_MS);
+	}
+	return 0;
+}

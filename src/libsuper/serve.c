@@ -137,8 +137,12 @@ super_request(const Super__Request *r, struct launch *what, const int *fds,
 	size_t i, n = 0;
 
 	*what = (struct launch){ .in = -1, .out = -1, .err = -1, .lock = -1 };
-	if ((r->launch != NULL) == (r->kill != NULL))
-		return err_set(e, RC_PERM, "neither launch nor kill");
+	if ((r->launch != NULL) + (r->kill != NULL) + (r->restart != NULL) != 1)
+		return err_set(e, RC_PERM, "none of launch, kill and restart");
+	if (r->restart != NULL)
+		return n_fds == 0 ? 3
+				  : err_set(e, RC_PERM,
+					"restart takes no descriptor");
 	if (r->kill != NULL)
 		return n_fds == 0
 			   ? 2

@@ -23,7 +23,7 @@ int super_recv(int sock, const ProtobufCMessageDescriptor *d,
 
 /*
  * What a request asks for, checked: 1 launch into *what, whose descriptors are
- * those of fds; 2 kill; -1 with *e.
+ * those of fds; 2 kill; 3 restart; -1 with *e.
  */
 int super_request(const Super__Request *r, struct launch *what, const int *fds,
     size_t n_fds, struct arena *a, struct err *e);

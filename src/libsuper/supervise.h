@@ -157,6 +157,8 @@ int super_read(const char *path,
 int config_check(struct super *p, struct err *e); /* -n: an exit code */
 int config_read(struct super *p, struct err *e);
 void config_reload(struct super *p);
+/* All programs, for the one that may ask: 0, or -1 with *e. */
+int all_restart(struct super *p, const struct proc *asker, struct err *e);
 
 /* state.c: the state directory, and what an earlier supervisor left. */
 int state_open(struct super *p, struct err *e);

@@ -1,1 +1,1 @@
-NEEDS.pipecd-report := libtext libjournal libbus libconf libmsg
+NEEDS.pipecd-report := libtext libjournal libsandbox libsuper libgrpc libloop libbus libconf libmsg
