@@ -21,7 +21,7 @@ frame_head(uint8_t dst[FRAME_HEAD], uint8_t flag, size_t n)
 }
 
 void
-frame_next(struct frame_in *f)
+frame_again(struct frame_in *f)
 {
 	f->n_head = 0;
 	f->want = 0;

@@ -108,7 +108,7 @@ enum {
 int frame_take(struct frame_in *f, const uint8_t **p, size_t *n, size_t max,
     int *code, struct err *e);
 bool frame_partial(const struct frame_in *f);
-void frame_next(struct frame_in *f);
+void frame_again(struct frame_in *f);
 void frame_head(uint8_t dst[FRAME_HEAD], uint8_t flag, size_t n);
 /* Inflate gzip into b: at most `max` bytes, -1 with *code otherwise. */
 int gzip_inflate(struct buf *b, const void *p, size_t n, size_t max, int *code,

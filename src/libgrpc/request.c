@@ -267,7 +267,7 @@ request_data(struct grpc_request *r, const uint8_t *p, size_t n)
 		if (!r->stream)
 			continue;
 		r->on_message(r->arg, r->in.body.p, r->in.body.len);
-		frame_next(&r->in);
+		frame_again(&r->in);
 	}
 }
 
