@@ -140,9 +140,9 @@ super_request(const Super__Request *r, struct launch *what, const int *fds,
 	if ((r->launch != NULL) + (r->kill != NULL) + (r->restart != NULL) != 1)
 		return err_set(e, RC_PERM, "none of launch, kill and restart");
 	if (r->restart != NULL)
-		return n_fds == 0 ? 3
-				  : err_set(e, RC_PERM,
-					"restart takes no descriptor");
+		return n_fds == 0
+			   ? 3
+			   : err_set(e, RC_PERM, "restart takes no descriptor");
 	if (r->kill != NULL)
 		return n_fds == 0
 			   ? 2

@@ -15,7 +15,7 @@
 
 enum {
 	TICK_MS = 1000,
-	FENCED_MS = 10000,    /* said again */
+	FENCED_MS = 10000,	 /* said again */
 	ONCE_GIVE_UP_MS = 60000, /* -1 and a pipe: without any progress */
 };
 
@@ -129,10 +129,10 @@ say_fenced(struct door *d)
 {
 	Frame__Fenced f = FRAME__FENCED__INIT;
 
-	if (d->wire.fenced == NULL || now_ms() < d->wire.fenced_at)
+	if (d->plane.fenced == NULL || now_ms() < d->plane.fenced_at)
 		return;
-	d->wire.fenced_at = now_ms() + FENCED_MS;
-	f.reason = d->wire.fenced;
+	d->plane.fenced_at = now_ms() + FENCED_MS;
+	f.reason = d->plane.fenced;
 	door_tell(d, FRAME_OF(fenced, &f));
 }
 
@@ -140,21 +140,21 @@ say_fenced(struct door *d)
 static void
 once_over(struct door *d)
 {
-	if (d->wire.fenced != NULL) {
+	if (d->plane.fenced != NULL) {
 		d->rv = -1;
-		err_set(&d->why, RC_TEMP, "%s", d->wire.fenced);
+		err_set(&d->why, RC_TEMP, "%s", d->plane.fenced);
 		loop_stop(d->loop);
 		return;
 	}
-	if (wire_ready(d) && d->regs.fresh && d->meta.told &&
+	if (plane_ready(d) && d->regs.fresh && d->meta.told &&
 	    !d->meta.meta.busy && follow_idle(d) && outbox_idle(d) &&
 	    !d->regs.infos.busy && !d->regs.unregistered.busy &&
 	    d->n_trees == 0) {
 		loop_stop(d->loop);
 		return;
 	}
-	if (d->wire.good != d->give_up_good) {
-		d->give_up_good = d->wire.good;
+	if (d->plane.good != d->give_up_good) {
+		d->give_up_good = d->plane.good;
 		d->give_up_at = now_ms() + ONCE_GIVE_UP_MS;
 	}
 	if (now_ms() < d->give_up_at)
@@ -184,7 +184,8 @@ tick(void *arg)
 	if (once)
 		once_over(d);
 	arena_reset(d->turn);
-	loop_timer(d->loop, &d->tick, now_ms() + (once ? 50 : TICK_MS), tick, d);
+	loop_timer(
+	    d->loop, &d->tick, now_ms() + (once ? 50 : TICK_MS), tick, d);
 }
 
 static void
@@ -214,12 +215,11 @@ door_open(struct door *d, const char *bus, struct err *e)
 	if (meta_open(d, e) == -1)
 		return -1;
 	if (c->piped_key_file != NULL)
-		more[n++] =
-		    arena_printf(d->turn, "r:%s", c->piped_key_file);
+		more[n++] = arena_printf(d->turn, "r:%s", c->piped_key_file);
 	if (c->api_cert_file != NULL)
 		more[n++] = arena_printf(d->turn, "r:%s", c->api_cert_file);
 	more[n] = NULL;
-	if (wire_open(d, e) == -1 ||
+	if (plane_open(d, e) == -1 ||
 	    sandbox("report", c->state_dir, more, e) == -1)
 		return -1;
 	if (!d->once && (d->bus = bus_open("report", bus, e)) == NULL)
@@ -232,8 +232,8 @@ door_open(struct door *d, const char *bus, struct err *e)
 	d->give_up_at = now_ms() + ONCE_GIVE_UP_MS;
 	if (d->bus == NULL)
 		return 0;
-	return loop_watch(d->loop, &d->bus_watch, bus_fd(d->bus), EPOLLIN,
-	    frames, d, e);
+	return loop_watch(
+	    d->loop, &d->bus_watch, bus_fd(d->bus), EPOLLIN, frames, d, e);
 }
 
 static void
@@ -245,7 +245,7 @@ door_close(struct door *d)
 	outbox_close(d);
 	regs_close(d);
 	meta_close(d);
-	wire_close(d);
+	plane_close(d);
 	loop_unwatch(d->loop, &d->bus_watch);
 	loop_timer_stop(d->loop, &d->tick);
 	if (d->bus != NULL)

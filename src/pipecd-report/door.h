@@ -5,7 +5,7 @@
  * What happened goes out: journals (follow.c, send.c), and facts outside of
  * deployments (outbox.c, live state in tree.c).  What is wanted comes in:
  * applications (regs.c), commands (orders.c), unfinished deployments
- * (resume.c).  wire.c alone knows how to call; who calls is told of an answer
+ * (resume.c).  plane.c alone knows how to call; who calls is told of an answer
  * that stands, never of an outage.
  */
 #ifndef PIPECD_DOOR_H
@@ -24,15 +24,15 @@
 struct door;
 struct report;
 
-/* --- calls (wire.c) --------------------------------------------------------
+/* --- calls (plane.c) --------------------------------------------------------
  */
 
 enum {
-	WIRE_CALLS = 32,	/* under way at once */
-	CALL_MS = 30000,	/* for one answer */
-	PAUSE_MS = 1000,	/* after a failure; doubled */
+	PLANE_CALLS = 32, /* under way at once */
+	CALL_MS = 30000,  /* for one answer */
+	PAUSE_MS = 1000,  /* after a failure; doubled */
 	PAUSE_MAX_MS = 30000,
-	KEY_PAUSE_MS = 5000,	/* after our key was refused; doubled */
+	KEY_PAUSE_MS = 5000, /* after our key was refused; doubled */
 	KEY_PAUSE_MAX_MS = 300000,
 	CALL_TRIES = 10, /* of one that fails while others do not */
 };
@@ -51,17 +51,17 @@ struct call {
 	void (*done)(struct door *d, struct call *c, int code, const char *text,
 	    const ProtobufCMessage *res, struct arena *a);
 	void *owner;
-	/* The rest is wire.c's. */
+	/* The rest is plane.c's. */
 	struct door *door;
 	struct grpc_request *request; /* NULL: it waits */
-	bool busy;		      /* between wire_call and done */
+	bool busy;		      /* between plane_call and done */
 	int tries;
-	unsigned long long good; /* of the wire, when it last failed */
+	unsigned long long good; /* of the plane, when it last failed */
 	TAILQ_ENTRY(call) next;
 };
 TAILQ_HEAD(calls, call);
 
-struct wire {
+struct plane {
 	struct grpc_client *client;
 	struct calls wait;
 	size_t n_wait, under_way;
@@ -88,22 +88,22 @@ struct wire {
 	int64_t fenced_at; /* said again then */
 };
 
-int wire_open(struct door *d, struct err *e);
-void wire_close(struct door *d);
+int plane_open(struct door *d, struct err *e);
+void plane_close(struct door *d);
 /*
  * Packs the request (NULL: it stands in c->bytes); done may be called at any
  * time from the loop.
  */
-void wire_call(struct door *d, struct call *c, const ProtobufCMessage *req);
-void wire_kick(struct door *d);
+void plane_call(struct door *d, struct call *c, const ProtobufCMessage *req);
+void plane_kick(struct door *d);
 /* Not called back any more; its buffer is freed. */
-void wire_drop(struct door *d, struct call *c);
+void plane_drop(struct door *d, struct call *c);
 /* Whether there is somebody to speak to right now. */
-bool wire_ready(const struct door *d);
-void wire_fenced(struct door *d, const char *why);
+bool plane_ready(const struct door *d);
+void plane_fenced(struct door *d, const char *why);
 /* Our key or identity was refused: again later, or with a newer key. */
-void wire_refused(struct door *d, int code, const char *text);
-void wire_good(struct door *d); /* somebody answers us */
+void plane_refused(struct door *d, int code, const char *text);
+void plane_good(struct door *d); /* somebody answers us */
 
 /* watch.c: what our own control plane says by itself */
 void watch_start(struct door *d);
@@ -113,12 +113,12 @@ void watch_stop(struct door *d);
  */
 
 enum {
-	LINES_MAX = 16,	       /* applications that are sent at once */
-	OPEN_MAX = 32,	       /* journals that are kept open */
-	BATCH_LINES = 500,     /* log lines in one call */
+	LINES_MAX = 16,	   /* applications that are sent at once */
+	OPEN_MAX = 32,	   /* journals that are kept open */
+	BATCH_LINES = 500, /* log lines in one call */
 	BATCH_BYTES = 256 * 1024,
 	KEEP_BYTES = 256 * 1024, /* of a log between two checkpoints */
-	CURSOR_MS = 1000, /* a cursor on the disk is this old at most */
+	CURSOR_MS = 1000,	 /* a cursor on the disk is this old at most */
 };
 
 struct op {
@@ -153,11 +153,11 @@ struct sending {
 		} unsent, unkept;
 		struct arena *arena;
 	} log;
-	uint64_t used; /* for the choice of which to close */
+	uint64_t used;		    /* for the choice of which to close */
 	const char *application_id; /* as the control plane has it */
 	char *chain_id;		    /* that it gave; NULL: not asked for */
 	bool foreign;		    /* it has no such application */
-	bool skipping; /* nothing is sent: it was */
+	bool skipping;		    /* nothing is sent: it was */
 	struct door *door;
 };
 
@@ -334,11 +334,11 @@ void meta_tick(struct door *d);
 
 struct door {
 	struct conf_piped *conf;
-	bool filter;	/* stdin, until its end */
-	bool once;	/* until all is delivered */
-	bool eof;	/* of stdin */
+	bool filter; /* stdin, until its end */
+	bool once;   /* until all is delivered */
+	bool eof;    /* of stdin */
 	bool stop;
-	bool restart;	/* somebody wants the agent started anew */
+	bool restart; /* somebody wants the agent started anew */
 	int64_t give_up_at;
 	unsigned long long give_up_good; /* answers, when that was set */
 	int rv;
@@ -347,13 +347,13 @@ struct door {
 	struct bus *bus;
 	struct loop_watch bus_watch;
 	struct loop_timer tick;
-	struct arena *turn; /* of what is in hand */
+	struct arena *turn;  /* of what is in hand */
 	struct report *text; /* -t as well, or NULL */
 	int dir;	     /* stateDir/report */
 	int journal;	     /* stateDir/journal, -1: not there yet */
 	int notify;
 	struct loop_watch notify_watch;
-	struct wire wire;
+	struct plane plane;
 	struct map *by_id;   /* follows that are not done */
 	struct map *by_line; /* lines by application */
 	struct lines ready;

@@ -64,7 +64,7 @@ line_add(struct door *d, struct line *l, struct follow *f)
 	struct follow *at;
 
 	f->line = l;
-	TAILQ_FOREACH(at, &l->follows, next) {
+	TAILQ_FOREACH (at, &l->follows, next) {
 		if (at->created_at > f->created_at)
 			break;
 	}
@@ -95,8 +95,8 @@ cursor_save(struct door *d, struct follow *f)
 	buf_printf(&b, "1 %" PRId64 " %" PRId64 " %" PRId64 " %s %s\n",
 	    f->offset, f->seq, f->created_at, f->prev,
 	    f->line != NULL ? f->line->key : "-");
-	path = arena_printf(d->turn, "%s/report/cursor/%s", d->conf->state_dir,
-	    f->id);
+	path = arena_printf(
+	    d->turn, "%s/report/cursor/%s", d->conf->state_dir, f->id);
 	if (file_write(path, b.p, b.len, 0600, true, &e) == -1)
 		log_warn(f->id, "%s", e.text);
 	buf_free(&b);
@@ -125,8 +125,8 @@ static void
 cursor_load(struct door *d, struct follow *f, char key[256])
 {
 	char text[CURSOR_MAX], prev[128];
-	int fd = openat(d->dir, cursor_name(d, f, ""),
-	    O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(
+	    d->dir, cursor_name(d, f, ""), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	int64_t offset, seq, created;
 	ssize_t n = -1;
 
@@ -138,9 +138,8 @@ cursor_load(struct door *d, struct follow *f, char key[256])
 	if (n <= 0)
 		return;
 	text[n] = '\0';
-	if (sscanf(text,
-		"1 %" SCNd64 " %" SCNd64 " %" SCNd64 " %127s %255s", &offset,
-		&seq, &created, prev, key) != 5 ||
+	if (sscanf(text, "1 %" SCNd64 " %" SCNd64 " %" SCNd64 " %127s %255s",
+		&offset, &seq, &created, prev, key) != 5 ||
 	    strlen(prev) != SHA256_HEX - 1 || offset < 0 || seq < 0) {
 		log_warn(f->id, "cursor is none: sent from the beginning");
 		key[0] = '\0';
@@ -169,7 +168,7 @@ sending_free(struct door *d, struct follow *f)
 	d->n_open--;
 	while ((o = s->ops) != NULL) {
 		s->ops = o->next;
-		wire_drop(d, &o->call);
+		plane_drop(d, &o->call);
 		op_free(o);
 	}
 	journal_reader_close(&s->r);
@@ -254,8 +253,8 @@ replay(struct follow *f, struct err *e)
 			send_record(f, &fr);
 	}
 	return s->r.len == f->offset &&
-	       (f->offset == 0 || (s->r.seq == f->seq &&
-				      strcmp(s->r.prev, f->prev) == 0));
+	       (f->offset == 0 ||
+		   (s->r.seq == f->seq && strcmp(s->r.prev, f->prev) == 0));
 }
 
 static int
@@ -269,8 +268,8 @@ sending_open(struct door *d, struct follow *f, struct err *e)
 	for (;;) {
 		if (journal_name(name, f->id, e) == -1)
 			return -1;
-		fd = openat(
-		    d->journal, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		fd =
+		    openat(d->journal, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd == -1)
 			return err_sys(e, "journal/%s", name);
 		sending_new(d, f);
@@ -359,7 +358,7 @@ op_send(struct door *d, struct follow *f)
 
 	o->call.done = op_done;
 	o->call.owner = o;
-	wire_call(d, &o->call, NULL);
+	plane_call(d, &o->call, NULL);
 }
 
 /*
@@ -536,7 +535,7 @@ follow_pump(struct door *d)
 	struct line *l;
 
 	/* Whose applications they are must be known first, and who listens. */
-	if (!d->regs.known || !d->wire.known)
+	if (!d->regs.known || !d->plane.known)
 		return;
 	while (d->n_busy < LINES_MAX && (l = TAILQ_FIRST(&d->ready)) != NULL) {
 		TAILQ_REMOVE(&d->ready, l, next);
@@ -705,8 +704,7 @@ follow_scan(struct door *d)
 
 	d->scan_at = now_ms() + (d->journal == -1 ? 1000 : SCAN_MS);
 	if (d->journal == -1) {
-		d->journal =
-		    open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		d->journal = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (d->journal == -1)
 			return; /* exec makes it */
 		if (inotify_add_watch(d->notify, path,
@@ -791,8 +789,8 @@ follow_open(struct door *d, struct err *e)
 		return -1;
 	if ((d->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) == -1)
 		return err_sys(e, "inotify");
-	return loop_watch(d->loop, &d->notify_watch, d->notify, EPOLLIN,
-	    notified, d, e);
+	return loop_watch(
+	    d->loop, &d->notify_watch, d->notify, EPOLLIN, notified, d, e);
 }
 
 void

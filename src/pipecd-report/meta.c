@@ -59,8 +59,8 @@ providers(struct door *d, size_t *n)
 			if (c->plugins[i].targets[k].name == NULL ||
 			    c->plugins[i].targets[k].name[0] == '\0')
 				continue;
-			p = list[(*n)++] =
-			    arena_new_of(d->turn, Model__Piped__PlatformProvider);
+			p = list[(*n)++] = arena_new_of(
+			    d->turn, Model__Piped__PlatformProvider);
 			model__piped__platform_provider__init(p);
 			p->name = arena_strdup(
 			    d->turn, c->plugins[i].targets[k].name);
@@ -103,7 +103,8 @@ repositories(struct door *d, size_t *n)
 
 	*n = c->n_repositories;
 	for (i = 0; i < *n; i++) {
-		list[i] = arena_new_of(d->turn, Model__ApplicationGitRepository);
+		list[i] =
+		    arena_new_of(d->turn, Model__ApplicationGitRepository);
 		model__application_git_repository__init(list[i]);
 		list[i]->id = arena_strdup(d->turn, c->repositories[i].id);
 		list[i]->remote =
@@ -134,9 +135,9 @@ meta_tell(struct door *d)
 		m.plugins = plugins(d, &m.n_plugins);
 	else
 		m.platform_providers = providers(d, &m.n_platform_providers);
-	enc.type = arena_strdup(d->turn,
-	    c->secret_management.type != NULL ? c->secret_management.type
-					      : "NONE");
+	enc.type = arena_strdup(d->turn, c->secret_management.type != NULL
+					     ? c->secret_management.type
+					     : "NONE");
 	enc.public_key = d->meta.public_key.p;
 	m.secret_encryption = &enc;
 	conf_piped_print(&config, c, WHO_ALL, NULL);
@@ -146,7 +147,7 @@ meta_tell(struct door *d)
 	    &grpc__service__pipedservice__report_piped_meta_response__descriptor;
 	call->identity = true;
 	call->done = meta_told;
-	wire_call(d, call, &m.base);
+	plane_call(d, call, &m.base);
 	buf_free(&config);
 }
 
@@ -199,12 +200,12 @@ stat_text(struct door *d, struct buf *b)
 	    map_len(d->by_id));
 	gauge(b, "piped_facts_unsent", "gauge", "Facts in the outbox.",
 	    map_len(d->outbox.by_key));
-	gauge(b, "piped_records_delivered_total", "counter",
-	    "Journal records.", d->delivered);
+	gauge(b, "piped_records_delivered_total", "counter", "Journal records.",
+	    d->delivered);
 	gauge(b, "piped_calls_answered_total", "counter",
-	    "By the control plane.", d->wire.good);
+	    "By the control plane.", d->plane.good);
 	gauge(b, "piped_calls_failed_total", "counter",
-	    "Tries that found nobody, or were put off.", d->wire.bad);
+	    "Tries that found nobody, or were put off.", d->plane.bad);
 	gauge(b, "piped_frames_dropped_total", "counter",
 	    "That another program of the agent did not take.",
 	    bus_dropped(d->bus));
@@ -225,18 +226,17 @@ stat_tell(struct door *d)
 	m.piped_stats.data = (uint8_t *)b.p;
 	m.piped_stats.len = b.len;
 	c->method = "ReportStat";
-	c->res =
-	    &grpc__service__pipedservice__report_stat_response__descriptor;
+	c->res = &grpc__service__pipedservice__report_stat_response__descriptor;
 	c->identity = true;
 	c->done = stat_told;
-	wire_call(d, c, &m.base);
+	plane_call(d, c, &m.base);
 	buf_free(&b);
 }
 
 void
 meta_tick(struct door *d)
 {
-	if (!wire_ready(d) || !d->wire.known || d->wire.fenced != NULL)
+	if (!plane_ready(d) || !d->plane.known || d->plane.fenced != NULL)
 		return;
 	if (!d->meta.told)
 		meta_tell(d);
@@ -280,7 +280,7 @@ meta_open(struct door *d, struct err *e)
 void
 meta_close(struct door *d)
 {
-	wire_drop(d, &d->meta.meta);
-	wire_drop(d, &d->meta.stat);
+	plane_drop(d, &d->meta.meta);
+	plane_drop(d, &d->meta.stat);
 	buf_free(&d->meta.public_key);
 }

@@ -11,13 +11,13 @@
 enum {
 	POLL_MS = 5000,
 	POLL_WATCHED_MS = 300000,
-	AGAIN_MS = 5000,   /* a command that nobody has answered */
-	GATE_MS = 5000,	   /* between two looks at a chain */
-	KEEP_MS = 600000,  /* an answered one is known that long */
+	AGAIN_MS = 5000,  /* a command that nobody has answered */
+	GATE_MS = 5000,	  /* between two looks at a chain */
+	KEEP_MS = 600000, /* an answered one is known that long */
 };
 
 struct order {
-	char *id; /* owned */
+	char *id;     /* owned */
 	void *packed; /* owned; the model.Command */
 	size_t len;
 	int type;
@@ -102,8 +102,8 @@ gated(struct door *d, struct call *call, int code, const char *text,
 	o->due_at = now_ms() + GATE_MS;
 	if (code != GRPC_OK) {
 		answer(d, o, false,
-		    arena_printf(d->turn, "its chain cannot be asked for: %s",
-			text));
+		    arena_printf(
+			d->turn, "its chain cannot be asked for: %s", text));
 	} else if (r->cancel) {
 		answer(d, o, false, r->cancel_reason);
 	} else if (r->plannable) {
@@ -117,7 +117,8 @@ gate_ask(struct door *d, struct order *o, const Model__Command *c)
 {
 	Grpc__Service__Pipedservice__InChainDeploymentPlannableRequest m =
 	    GRPC__SERVICE__PIPEDSERVICE__IN_CHAIN_DEPLOYMENT_PLANNABLE_REQUEST__INIT;
-	const Model__Command__ChainSyncApplication *s = c->chain_sync_application;
+	const Model__Command__ChainSyncApplication *s =
+	    c->chain_sync_application;
 
 	if (o->gate.busy)
 		return;
@@ -135,7 +136,7 @@ gate_ask(struct door *d, struct order *o, const Model__Command *c)
 	o->gate.read = true;
 	o->gate.done = gated;
 	o->gate.owner = o;
-	wire_call(d, &o->gate, &m.base);
+	plane_call(d, &o->gate, &m.base);
 }
 
 void
@@ -160,7 +161,7 @@ orders_chains(struct door *d)
 static void
 order_free(struct door *d, struct order *o)
 {
-	wire_drop(d, &o->gate);
+	plane_drop(d, &o->gate);
 	map_del(d->orders.by_id, o->id);
 	free(o->id);
 	free(o->packed);
@@ -179,8 +180,8 @@ orders_take(struct door *d, Model__Command *const *list, size_t n)
 		    (list[i]->piped_id[0] != '\0' &&
 			strcmp(list[i]->piped_id, d->conf->piped_id) != 0) ||
 		    map_get(d->orders.by_id, list[i]->id) != NULL ||
-		    outbox_has(d, arena_printf(d->turn, "command/%s",
-				      list[i]->id)))
+		    outbox_has(
+			d, arena_printf(d->turn, "command/%s", list[i]->id)))
 			continue;
 		o = xcalloc(1, sizeof(*o));
 		o->id = xstrdup(list[i]->id);
@@ -192,8 +193,8 @@ orders_take(struct door *d, Model__Command *const *list, size_t n)
 		o->len = b.len;
 		map_put(d->orders.by_id, o->id, o);
 		log_info(o->id, "command %s by %s",
-		    msg_enum_name(&model__command__type__descriptor, o->type,
-			MSG_FRAME),
+		    msg_enum_name(
+			&model__command__type__descriptor, o->type, MSG_FRAME),
 		    list[i]->commander);
 		hand_over(d, o);
 	}
@@ -256,15 +257,15 @@ orders_ask(struct door *d)
 	struct call *c = &d->orders.list;
 
 	d->orders.list_at =
-	    now_ms() + (d->wire.hello ? POLL_WATCHED_MS : POLL_MS);
-	if (c->busy || d->wire.fenced != NULL)
+	    now_ms() + (d->plane.hello ? POLL_WATCHED_MS : POLL_MS);
+	if (c->busy || d->plane.fenced != NULL)
 		return;
 	c->method = "ListUnhandledCommands";
 	c->res =
 	    &grpc__service__pipedservice__list_unhandled_commands_response__descriptor;
 	c->read = c->identity = true;
 	c->done = listed;
-	wire_call(d, c, &m.base);
+	plane_call(d, c, &m.base);
 }
 
 void
@@ -284,7 +285,7 @@ orders_tick(struct door *d)
 			continue;
 		if (o->answered && o->packed == NULL)
 			order_free(d, o);
-		else if (!o->answered && d->wire.fenced == NULL)
+		else if (!o->answered && d->plane.fenced == NULL)
 			hand_over(d, o);
 	}
 }
@@ -304,7 +305,7 @@ orders_close(struct door *d)
 
 	if (d->orders.by_id == NULL)
 		return;
-	wire_drop(d, &d->orders.list);
+	plane_drop(d, &d->orders.list);
 	while (map_next(d->orders.by_id, &i, &id, &v))
 		order_free(d, v);
 	map_free(d->orders.by_id);

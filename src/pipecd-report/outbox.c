@@ -21,7 +21,7 @@ enum {
 #define INIT(m, x) grpc__service__pipedservice__##x##_request__init(m)
 
 struct fact {
-	char *key; /* owned */
+	char *key;  /* owned */
 	char *line; /* owned; its frame, with the newline */
 	size_t len;
 	struct call call;
@@ -54,7 +54,8 @@ file_add(struct door *d, const char *p, size_t n)
 	struct outbox *x = &d->outbox;
 
 	if (write_all(x->fd, p, n) == -1)
-		log_warn("-", "%s/report/outbox.ndjson: %s; the last news "
+		log_warn("-",
+		    "%s/report/outbox.ndjson: %s; the last news "
 		    "may be lost if we are killed now",
 		    d->conf->state_dir, strerror(errno));
 	x->size += (int64_t)n;
@@ -109,7 +110,7 @@ file_sync(void *arg)
 static void
 fact_free(struct door *d, struct fact *x)
 {
-	wire_drop(d, &x->call);
+	plane_drop(d, &x->call);
 	d->outbox.live -= (int64_t)x->len;
 	map_del(d->outbox.by_key, x->key);
 	free(x->key);
@@ -160,7 +161,7 @@ send_state(struct door *d, struct fact *x, const char *app,
 	if (s->timestamp <= 0)
 		s->timestamp = wall_s();
 	x->call.method = "ReportApplicationSyncState";
-	wire_call(d, &x->call, &m.base);
+	plane_call(d, &x->call, &m.base);
 }
 
 static void
@@ -206,7 +207,7 @@ send_command(struct door *d, struct fact *x, const Frame__CommandDone *f)
 	m.metadata = list;
 	m.n_metadata = i;
 	x->call.method = "ReportCommandHandled";
-	wire_call(d, &x->call, &m.base);
+	plane_call(d, &x->call, &m.base);
 }
 
 static void
@@ -252,7 +253,7 @@ fact_put(struct door *d, const struct frame *f, const char *line, size_t len)
 		x->again = true;
 		return;
 	}
-	wire_drop(d, &x->call);
+	plane_drop(d, &x->call);
 	fact_send(d, x);
 }
 

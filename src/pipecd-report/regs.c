@@ -57,7 +57,8 @@ key_of(struct arena *a, const Model__ApplicationGitPath *p)
 	if (p == NULL || p->repo == NULL)
 		return arena_strdup(a, "");
 	path = p->path[0] != '\0' ? p->path : ".";
-	file = p->config_filename[0] != '\0' ? p->config_filename : ".pipe.yaml";
+	file =
+	    p->config_filename[0] != '\0' ? p->config_filename : ".pipe.yaml";
 	return arena_printf(a, "%s\n%s\n%s", p->repo->id, path, file);
 }
 
@@ -182,8 +183,8 @@ say_gone(struct door *d, const struct reg *r)
 static void
 list_save(struct door *d, Model__Application *const *list, size_t n)
 {
-	char *path = arena_printf(
-	    d->turn, "%s/report/apps.ndjson", d->conf->state_dir);
+	char *path =
+	    arena_printf(d->turn, "%s/report/apps.ndjson", d->conf->state_dir);
 	Frame__App f = FRAME__APP__INIT;
 	struct buf b = BUF_INIT;
 	struct err e;
@@ -276,7 +277,7 @@ regs_ask(struct door *d)
 	struct call *c = &d->regs.list;
 
 	d->regs.list_at =
-	    now_ms() + (d->wire.hello ? LIST_WATCHED_MS : LIST_MS);
+	    now_ms() + (d->plane.hello ? LIST_WATCHED_MS : LIST_MS);
 	if (c->busy)
 		return;
 	c->method = "ListApplications";
@@ -284,7 +285,7 @@ regs_ask(struct door *d)
 	    &grpc__service__pipedservice__list_applications_response__descriptor;
 	c->read = c->identity = true;
 	c->done = listed;
-	wire_call(d, c, &m.base);
+	plane_call(d, c, &m.base);
 }
 
 /* Say the next few of what is registered: a frame may have been lost. */
@@ -330,8 +331,8 @@ out:
  */
 
 static void
-info_put(struct map *m, const char *key, const ProtobufCMessage *msg,
-    int64_t *at)
+info_put(
+    struct map *m, const char *key, const ProtobufCMessage *msg, int64_t *at)
 {
 	struct info *i = map_get(m, key);
 	struct buf b = BUF_INIT;
@@ -393,8 +394,8 @@ infos_list(struct door *d, struct map *m, size_t *n)
 		struct info *x = v;
 
 		list[*n] = (Model__ApplicationInfo *)(void *)msg_unpack(
-		    &model__application_info__descriptor, x->p, x->len,
-		    d->turn, 0, &e);
+		    &model__application_info__descriptor, x->p, x->len, d->turn,
+		    0, &e);
 		if (list[*n] != NULL)
 			(*n)++;
 	}
@@ -481,8 +482,8 @@ infos_told(struct door *d, struct call *c, int code, const char *text,
 	(void)res;
 	(void)a;
 	if (code != GRPC_OK)
-		log_warn("-", "%s: %s: %s", c->method, grpc_code_name(code),
-		    text);
+		log_warn(
+		    "-", "%s: %s: %s", c->method, grpc_code_name(code), text);
 	else if (c == &d->regs.infos)
 		regs_ask(d); /* with what we have told it now */
 }
@@ -505,7 +506,7 @@ tell_changed(struct door *d)
 		return;
 	c->method = "UpdateApplicationConfigurations";
 	c->done = infos_told;
-	wire_call(d, c, &m.base);
+	plane_call(d, c, &m.base);
 	/* plan says them again if that was not enough. */
 	while (map_next(d->regs.changed, &i, &key, &v))
 		info_del(d->regs.changed, key);
@@ -515,8 +516,7 @@ static void
 tell_found(struct door *d)
 {
 	Grpc__Service__Pipedservice__ReportUnregisteredApplicationConfigurationsRequest
-	    m =
-		GRPC__SERVICE__PIPEDSERVICE__REPORT_UNREGISTERED_APPLICATION_CONFIGURATIONS_REQUEST__INIT;
+	    m = GRPC__SERVICE__PIPEDSERVICE__REPORT_UNREGISTERED_APPLICATION_CONFIGURATIONS_REQUEST__INIT;
 	struct call *c = &d->regs.unregistered;
 
 	if (c->busy)
@@ -525,7 +525,7 @@ tell_found(struct door *d)
 	m.applications = infos_list(d, d->regs.found, &m.n_applications);
 	c->method = "ReportUnregisteredApplicationConfigurations";
 	c->done = infos_told;
-	wire_call(d, c, &m.base);
+	plane_call(d, c, &m.base);
 }
 
 bool
@@ -569,7 +569,7 @@ regs_tick(struct door *d)
 
 	if (now >= x->list_at)
 		regs_ask(d);
-	if (now >= x->retell_at && d->wire.fenced == NULL)
+	if (now >= x->retell_at && d->plane.fenced == NULL)
 		regs_retell(d);
 	if (x->changed_at != 0 && now >= x->changed_at)
 		tell_changed(d);
@@ -630,9 +630,9 @@ regs_close(struct door *d)
 
 	if (x->by_id == NULL)
 		return;
-	wire_drop(d, &x->list);
-	wire_drop(d, &x->infos);
-	wire_drop(d, &x->unregistered);
+	plane_drop(d, &x->list);
+	plane_drop(d, &x->infos);
+	plane_drop(d, &x->unregistered);
 	if (x->retell != NULL)
 		fclose(x->retell);
 	while (map_next(x->by_id, &i, &id, &v))

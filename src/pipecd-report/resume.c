@@ -101,7 +101,7 @@ resume_ask(struct door *d)
 	    &grpc__service__pipedservice__list_not_completed_deployments_response__descriptor;
 	c->read = c->identity = true;
 	c->done = listed;
-	wire_call(d, c, &m.base);
+	plane_call(d, c, &m.base);
 }
 
 void
@@ -114,7 +114,7 @@ resume_tick(struct door *d)
 	void *v;
 
 	/* Who has journals must have been seen, and what is registered said. */
-	if (!d->resumes.asked && wire_ready(d) && d->regs.fresh &&
+	if (!d->resumes.asked && plane_ready(d) && d->regs.fresh &&
 	    d->journal != -1) {
 		d->resumes.asked = true;
 		resume_ask(d);
@@ -130,7 +130,7 @@ resume_tick(struct door *d)
 			continue;
 		}
 		d->resumes.due_at = now_ms() + AGAIN_MS;
-		if (d->wire.fenced != NULL)
+		if (d->plane.fenced != NULL)
 			continue;
 		f.deployment = (Model__Deployment *)(void *)msg_unpack(
 		    &model__deployment__descriptor, l->p, l->len, d->turn, 0,
@@ -155,7 +155,7 @@ resume_close(struct door *d)
 
 	if (d->resumes.by_id == NULL)
 		return;
-	wire_drop(d, &d->resumes.list);
+	plane_drop(d, &d->resumes.list);
 	while (map_next(d->resumes.by_id, &i, &id, &v))
 		left_drop(d, id);
 	map_free(d->resumes.by_id);

@@ -6,10 +6,9 @@
 
 #include "door.h"
 
-#define D_(x)  MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_##x
-#define REQ(x) Grpc__Service__Pipedservice__##x##Request
-#define INIT(m, x) \
-	grpc__service__pipedservice__##x##_request__init(m)
+#define D_(x)	   MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_##x
+#define REQ(x)	   Grpc__Service__Pipedservice__##x##Request
+#define INIT(m, x) grpc__service__pipedservice__##x##_request__init(m)
 
 /* --- ops --------------------------------------------------------------------
  */
@@ -75,8 +74,7 @@ blocks_add(struct blocks *b, Model__LogBlock *l)
 {
 	if (b->n == b->cap) {
 		b->cap = b->cap * 2 + 64;
-		b->list = xrealloc(
-		    b->list, b->cap * sizeof(*b->list));
+		b->list = xrealloc(b->list, b->cap * sizeof(*b->list));
 	}
 	b->list[b->n++] = l;
 	b->bytes += strlen(l->log) + 32;
@@ -122,7 +120,7 @@ log_checkpoint(struct follow *f, const char *stage, bool completed)
 {
 	struct sending *s = f->s;
 	struct blocks *b =
-	    s->door->wire.ours ? &s->log.unsent : &s->log.unkept;
+	    s->door->plane.ours ? &s->log.unsent : &s->log.unkept;
 	REQ(ReportStageLogsFromLastCheckpoint) m;
 
 	INIT(&m, report_stage_logs_from_last_checkpoint);
@@ -160,7 +158,7 @@ log_line(struct follow *f, const char *stage, const char *text, int severity,
 	b->created_at = at_least_1(at_s);
 	if (!s->skipping)
 		blocks_add(&s->log.unsent, b);
-	if (!s->door->wire.ours)
+	if (!s->door->plane.ours)
 		blocks_add(&s->log.unkept, b);
 	if (s->log.unkept.bytes > KEEP_BYTES)
 		log_checkpoint(f, s->log.stage, false);
@@ -433,8 +431,8 @@ chain_known(struct follow *f, int code, const ProtobufCMessage *res)
 	    (const void *)res;
 
 	if (code == GRPC_OK && r->deployment != NULL)
-		f->s->chain_id =
-		    arena_strdup(f->s->arena, r->deployment->deployment_chain_id);
+		f->s->chain_id = arena_strdup(
+		    f->s->arena, r->deployment->deployment_chain_id);
 	else
 		log_warn(f->id, "the id of its chain cannot be had: %s",
 		    grpc_code_name(code));

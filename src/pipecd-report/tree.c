@@ -8,8 +8,8 @@
 #include "door.h"
 
 enum {
-	TREES_MAX = 64,		 /* on their way at once */
-	TREE_AGAIN_MS = 600000,	 /* as often as PipeCD's agent sends all */
+	TREES_MAX = 64,		/* on their way at once */
+	TREE_AGAIN_MS = 600000, /* as often as PipeCD's agent sends all */
 };
 
 struct tree {
@@ -27,8 +27,8 @@ told(struct door *d, struct call *c, int code, const char *text,
 	(void)res;
 	(void)a;
 	if (code != GRPC_OK) {
-		log_warn("-", "ReportApplicationLiveState of %s: %s: %s",
-		    t->id, grpc_code_name(code), text);
+		log_warn("-", "ReportApplicationLiveState of %s: %s: %s", t->id,
+		    grpc_code_name(code), text);
 		if (r != NULL)
 			r->tree = 0;
 	}
@@ -64,8 +64,8 @@ tree_live(struct door *d, const Frame__Live *f)
 	struct tree *t;
 	uint64_t h;
 
-	if (r == NULL || !wire_ready(d) || !d->wire.known ||
-	    d->wire.fenced != NULL || d->n_trees >= TREES_MAX)
+	if (r == NULL || !plane_ready(d) || !d->plane.known ||
+	    d->plane.fenced != NULL || d->n_trees >= TREES_MAX)
 		return;
 	msg_pack(&b, &f->application_live_state->base);
 	h = hash_more(0, b.p, b.len);
@@ -89,5 +89,5 @@ tree_live(struct door *d, const Frame__Live *f)
 	t->call.done = told;
 	t->call.owner = t;
 	d->n_trees++;
-	wire_call(d, &t->call, &m.base);
+	plane_call(d, &t->call, &m.base);
 }

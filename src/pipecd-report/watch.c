@@ -17,7 +17,7 @@ enum {
 static void
 watch_later(struct door *d)
 {
-	struct wire *w = &d->wire;
+	struct plane *w = &d->plane;
 	int64_t ms;
 
 	w->watch_pause_ms =
@@ -35,7 +35,7 @@ silence(void *arg)
 	struct door *d = arg;
 
 	log_warn("-", "control plane %s has been silent for %lld s",
-	    d->conf->api_address, (long long)d->wire.alive_ms / 1000);
+	    d->conf->api_address, (long long)d->plane.alive_ms / 1000);
 	watch_stop(d);
 	watch_later(d);
 }
@@ -43,18 +43,18 @@ silence(void *arg)
 static void
 hello(struct door *d, const Pipecd__Agent__Hello *h)
 {
-	struct wire *w = &d->wire;
+	struct plane *w = &d->plane;
 
 	w->hello = w->known = w->ours = true;
 	w->watch_pause_ms = 0;
 	w->epoch = h->epoch;
-	wire_good(d);
+	plane_good(d);
 	w->alive_ms = h->alive_s > 0 ? (int64_t)h->alive_s * 3000 : 180000;
 	log_info("-", "control plane %s greets version=%s epoch=%llu",
 	    d->conf->api_address, h->server, (unsigned long long)h->epoch);
 	orders_take(d, h->commands, h->n_commands);
 	regs_ask(d);
-	wire_kick(d);
+	plane_kick(d);
 }
 
 static void
@@ -119,9 +119,9 @@ said(void *arg, const void *bytes, size_t len)
 		orders_chains(d);
 	if (m->pushes != NULL)
 		pushed(d, m->pushes);
-	if (d->wire.alive_ms > 0)
-		loop_timer(d->loop, &d->wire.watch_timer,
-		    now_ms() + d->wire.alive_ms, silence, d);
+	if (d->plane.alive_ms > 0)
+		loop_timer(d->loop, &d->plane.watch_timer,
+		    now_ms() + d->plane.alive_ms, silence, d);
 	arena_reset(d->turn);
 out:
 	arena_free(a);
@@ -131,7 +131,7 @@ static void
 ended(void *arg, const struct grpc_answer *r)
 {
 	struct door *d = arg;
-	struct wire *w = &d->wire;
+	struct plane *w = &d->plane;
 
 	w->watch = NULL;
 	w->hello = false;
@@ -144,19 +144,19 @@ ended(void *arg, const struct grpc_answer *r)
 			    d->conf->api_address);
 		w->known = true;
 		w->ours = false;
-		wire_good(d);
-		wire_kick(d);
+		plane_good(d);
+		plane_kick(d);
 		return;
 	}
 	if (r->code == GRPC_FAILED_PRECONDITION &&
 	    str_prefix(r->message, "fenced: ")) {
-		wire_fenced(d, r->message);
+		plane_fenced(d, r->message);
 		return;
 	}
 	log_debug("-", "Watch: %s: %s", grpc_code_name(r->code), r->message);
 	if (r->code == GRPC_UNAUTHENTICATED ||
 	    r->code == GRPC_PERMISSION_DENIED) {
-		wire_refused(d, r->code, r->message);
+		plane_refused(d, r->code, r->message);
 		return; /* it is called again after the pause */
 	}
 	if (w->up)
@@ -167,7 +167,7 @@ static void
 watch_call(void *arg)
 {
 	struct door *d = arg;
-	struct wire *w = &d->wire;
+	struct plane *w = &d->plane;
 	Pipecd__Agent__WatchRequest m = PIPECD__AGENT__WATCH_REQUEST__INIT;
 	struct buf b = BUF_INIT;
 	struct grpc_ask ask = { .path = "/pipecd.agent.AgentService/Watch",
@@ -175,7 +175,7 @@ watch_call(void *arg)
 		.done = ended,
 		.arg = d };
 
-	if (w->watch != NULL || !wire_ready(d) || w->fenced != NULL)
+	if (w->watch != NULL || !plane_ready(d) || w->fenced != NULL)
 		return;
 	m.instance = w->instance;
 	m.epoch = w->epoch;
@@ -196,9 +196,9 @@ watch_start(struct door *d)
 void
 watch_stop(struct door *d)
 {
-	if (d->wire.watch != NULL)
-		grpc_cancel(d->wire.watch);
-	d->wire.watch = NULL;
-	d->wire.hello = false;
-	loop_timer_stop(d->loop, &d->wire.watch_timer);
+	if (d->plane.watch != NULL)
+		grpc_cancel(d->plane.watch);
+	d->plane.watch = NULL;
+	d->plane.hello = false;
+	loop_timer_stop(d->loop, &d->plane.watch_timer);
 }

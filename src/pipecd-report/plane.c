@@ -10,7 +10,7 @@
 
 #define SERVICE "/grpc.service.pipedservice.PipedService/"
 
-static void wire_send(struct door *d);
+static void plane_send(struct door *d);
 
 static int64_t
 jitter(int64_t ms)
@@ -19,9 +19,9 @@ jitter(int64_t ms)
 }
 
 bool
-wire_ready(const struct door *d)
+plane_ready(const struct door *d)
 {
-	return d->wire.up && d->wire.pause_until == 0;
+	return d->plane.up && d->plane.pause_until == 0;
 }
 
 /* --- who we are ------------------------------------------------------------
@@ -41,8 +41,8 @@ token(const struct conf_piped *c, struct err *e)
 			goto out;
 		}
 	} else if (c->piped_key_file == NULL) {
-		err_set(e, RC_PERM,
-		    "spec.pipedKeyFile or pipedKeyData: missing");
+		err_set(
+		    e, RC_PERM, "spec.pipedKeyFile or pipedKeyData: missing");
 		goto out;
 	} else {
 		switch (file_read(c->piped_key_file, 65536, &key, e)) {
@@ -65,8 +65,8 @@ token(const struct conf_piped *c, struct err *e)
 	}
 	buf_grow(&all, key.len + strlen(c->project_id) + strlen(c->piped_id) +
 			   16); /* not left behind by a move */
-	buf_printf(&all, "PIPED-TOKEN %s,%s,%s", c->project_id, c->piped_id,
-	    key.p);
+	buf_printf(
+	    &all, "PIPED-TOKEN %s,%s,%s", c->project_id, c->piped_id, key.p);
 	s = xstrdup(all.p);
 out:
 	if (key.cap > 0)
@@ -81,12 +81,12 @@ out:
 static void
 token_set(struct door *d, char *s)
 {
-	if (d->wire.authorization != NULL) {
-		explicit_bzero(d->wire.authorization,
-		    strlen(d->wire.authorization));
-		free(d->wire.authorization);
+	if (d->plane.authorization != NULL) {
+		explicit_bzero(
+		    d->plane.authorization, strlen(d->plane.authorization));
+		free(d->plane.authorization);
 	}
-	d->wire.authorization = s;
+	d->plane.authorization = s;
 }
 
 /* A refused key may have been replaced in its file. */
@@ -100,14 +100,15 @@ token_again(struct door *d)
 		log_warn("-", "%s", e.text);
 		return false;
 	}
-	if (strcmp(s, d->wire.authorization) == 0) {
+	if (strcmp(s, d->plane.authorization) == 0) {
 		explicit_bzero(s, strlen(s));
 		free(s);
 		return false;
 	}
 	token_set(d, s);
-	grpc_client_authorization(d->wire.client, s);
-	log_info("-", "control plane: our key was replaced, trying the new one");
+	grpc_client_authorization(d->plane.client, s);
+	log_info(
+	    "-", "control plane: our key was replaced, trying the new one");
 	return true;
 }
 
@@ -119,16 +120,16 @@ pause_over(void *arg)
 {
 	struct door *d = arg;
 
-	d->wire.pause_until = 0;
-	d->wire.probing = true;
+	d->plane.pause_until = 0;
+	d->plane.probing = true;
 	watch_start(d);
-	wire_send(d);
+	plane_send(d);
 }
 
 static void
-wire_pause(struct door *d, int64_t ms)
+plane_pause(struct door *d, int64_t ms)
 {
-	struct wire *w = &d->wire;
+	struct plane *w = &d->plane;
 
 	w->pause_until = now_ms() + ms;
 	w->probing = false;
@@ -138,10 +139,10 @@ wire_pause(struct door *d, int64_t ms)
 static void
 say_down(struct door *d, const char *why)
 {
-	if (d->wire.said_down)
+	if (d->plane.said_down)
 		return;
-	d->wire.said_down = true;
-	d->wire.down_at = now_ms();
+	d->plane.said_down = true;
+	d->plane.down_at = now_ms();
 	log_warn("-",
 	    "control plane %s is out of reach: %s; what happens is kept in "
 	    "the journals, and we try again",
@@ -149,9 +150,9 @@ say_down(struct door *d, const char *why)
 }
 
 void
-wire_good(struct door *d)
+plane_good(struct door *d)
 {
-	struct wire *w = &d->wire;
+	struct plane *w = &d->plane;
 
 	w->pause_ms = 0;
 	w->key_bad = false;
@@ -166,31 +167,31 @@ wire_good(struct door *d)
 static void
 trouble(struct door *d, const char *method, int code, const char *text)
 {
-	struct wire *w = &d->wire;
+	struct plane *w = &d->plane;
 	char why[300];
 
 	w->bad++;
 	if (w->pause_until != 0)
 		return;
-	(void)snprintf(why, sizeof(why), "%s: %s: %s", method,
-	    grpc_code_name(code), text);
+	(void)snprintf(
+	    why, sizeof(why), "%s: %s: %s", method, grpc_code_name(code), text);
 	say_down(d, why);
 	w->pause_ms = w->pause_ms == 0 ? PAUSE_MS : w->pause_ms * 2;
 	if (w->pause_ms > PAUSE_MAX_MS)
 		w->pause_ms = PAUSE_MAX_MS;
-	wire_pause(d, jitter(w->pause_ms));
+	plane_pause(d, jitter(w->pause_ms));
 }
 
 void
-wire_refused(struct door *d, int code, const char *text)
+plane_refused(struct door *d, int code, const char *text)
 {
-	struct wire *w = &d->wire;
+	struct plane *w = &d->plane;
 
 	w->bad++;
 	if (w->pause_until != 0)
 		return;
 	if (token_again(d)) {
-		wire_pause(d, 0);
+		plane_pause(d, 0);
 		return;
 	}
 	if (!w->key_bad)
@@ -209,7 +210,7 @@ wire_refused(struct door *d, int code, const char *text)
 		w->down_at = now_ms();
 	}
 	w->key_bad = true;
-	wire_pause(d, jitter(w->pause_ms));
+	plane_pause(d, jitter(w->pause_ms));
 }
 
 static void
@@ -217,9 +218,9 @@ state(void *arg, bool up, const char *why)
 {
 	struct door *d = arg;
 
-	if (d->wire.up == up && (up || d->wire.said_down))
+	if (d->plane.up == up && (up || d->plane.said_down))
 		return;
-	d->wire.up = up;
+	d->plane.up = up;
 	if (!up) {
 		say_down(d, why != NULL ? why : "no connection");
 		watch_stop(d);
@@ -227,13 +228,13 @@ state(void *arg, bool up, const char *why)
 	}
 	log_debug("-", "connected to %s", d->conf->api_address);
 	watch_start(d);
-	wire_send(d);
+	plane_send(d);
 }
 
 void
-wire_fenced(struct door *d, const char *why)
+plane_fenced(struct door *d, const char *why)
 {
-	struct wire *w = &d->wire;
+	struct plane *w = &d->plane;
 
 	if (w->fenced != NULL)
 		return;
@@ -277,9 +278,9 @@ judge(struct door *d, struct call *c, int code, const char *text)
 	case GRPC_INTERNAL:
 	case GRPC_RESOURCE_EXHAUSTED:
 		/* Its own fault, if others are answered meanwhile. */
-		if (c->tries > 1 && d->wire.good == c->good)
+		if (c->tries > 1 && d->plane.good == c->good)
 			c->tries--;
-		c->good = d->wire.good;
+		c->good = d->plane.good;
 		return c->tries >= CALL_TRIES ? STANDS : AGAIN;
 	default:
 		return STANDS;
@@ -287,9 +288,8 @@ judge(struct door *d, struct call *c, int code, const char *text)
 }
 
 static void
-call_finish(
-    struct door *d, struct call *c, int code, const char *text, const void *p,
-    size_t n)
+call_finish(struct door *d, struct call *c, int code, const char *text,
+    const void *p, size_t n)
 {
 	struct arena *a = arena_new();
 	ProtobufCMessage *res = NULL;
@@ -315,28 +315,28 @@ answered(void *arg, const struct grpc_answer *r)
 	enum verdict v;
 
 	c->request = NULL;
-	d->wire.under_way--;
+	d->plane.under_way--;
 	c->tries++;
 	v = judge(d, c, r->code, r->message);
 	if (v == STANDS) {
 		if (r->code == GRPC_OK || r->code == GRPC_ALREADY_EXISTS ||
 		    r->code == GRPC_NOT_FOUND) {
-			d->wire.good++;
-			wire_good(d);
+			d->plane.good++;
+			plane_good(d);
 		}
 		log_debug("-", "%s: %s %s", c->method, grpc_code_name(r->code),
 		    r->message);
 		call_finish(d, c, r->code, r->message, r->bytes, r->len);
-		wire_send(d);
+		plane_send(d);
 		return;
 	}
 	/* Back to its place: the front, for its followers depend on it. */
-	TAILQ_INSERT_HEAD(&d->wire.wait, c, next);
-	d->wire.n_wait++;
+	TAILQ_INSERT_HEAD(&d->plane.wait, c, next);
+	d->plane.n_wait++;
 	if (v == FENCED)
-		wire_fenced(d, r->message);
+		plane_fenced(d, r->message);
 	else if (v == KEY)
-		wire_refused(d, r->code, r->message);
+		plane_refused(d, r->code, r->message);
 	else
 		trouble(d, c->method, r->code, r->message);
 }
@@ -344,7 +344,7 @@ answered(void *arg, const struct grpc_answer *r)
 static bool
 may_send(const struct door *d, const struct call *c)
 {
-	const struct wire *w = &d->wire;
+	const struct plane *w = &d->plane;
 
 	if (c->read)
 		return true;
@@ -354,7 +354,7 @@ may_send(const struct door *d, const struct call *c)
 static void
 call_send(struct door *d, struct call *c)
 {
-	struct wire *w = &d->wire;
+	struct plane *w = &d->plane;
 	struct grpc_pair epoch = { "pipecd-epoch", NULL };
 	struct grpc_ask ask = { .bytes = c->bytes.p,
 		.len = c->bytes.len,
@@ -379,16 +379,16 @@ call_send(struct door *d, struct call *c)
 }
 
 static void
-wire_send(struct door *d)
+plane_send(struct door *d)
 {
-	struct wire *w = &d->wire;
+	struct plane *w = &d->plane;
 	struct call *c, *after;
 
-	if (!wire_ready(d))
+	if (!plane_ready(d))
 		return;
 	for (c = TAILQ_FIRST(&w->wait); c != NULL; c = after) {
 		after = TAILQ_NEXT(c, next);
-		if (w->under_way >= (w->probing ? 1 : WIRE_CALLS))
+		if (w->under_way >= (w->probing ? 1 : PLANE_CALLS))
 			break;
 		if (may_send(d, c))
 			call_send(d, c);
@@ -396,13 +396,13 @@ wire_send(struct door *d)
 }
 
 void
-wire_kick(struct door *d)
+plane_kick(struct door *d)
 {
-	wire_send(d);
+	plane_send(d);
 }
 
 void
-wire_call(struct door *d, struct call *c, const ProtobufCMessage *req)
+plane_call(struct door *d, struct call *c, const ProtobufCMessage *req)
 {
 	must(!c->busy);
 	if (req != NULL) {
@@ -413,22 +413,22 @@ wire_call(struct door *d, struct call *c, const ProtobufCMessage *req)
 	c->busy = true;
 	c->tries = 0;
 	c->request = NULL;
-	TAILQ_INSERT_TAIL(&d->wire.wait, c, next);
-	d->wire.n_wait++;
-	wire_send(d);
+	TAILQ_INSERT_TAIL(&d->plane.wait, c, next);
+	d->plane.n_wait++;
+	plane_send(d);
 }
 
 void
-wire_drop(struct door *d, struct call *c)
+plane_drop(struct door *d, struct call *c)
 {
 	if (!c->busy)
 		return;
 	if (c->request != NULL) {
 		grpc_cancel(c->request);
-		d->wire.under_way--;
+		d->plane.under_way--;
 	} else {
-		TAILQ_REMOVE(&d->wire.wait, c, next);
-		d->wire.n_wait--;
+		TAILQ_REMOVE(&d->plane.wait, c, next);
+		d->plane.n_wait--;
 	}
 	buf_free(&c->bytes);
 	c->bytes = (struct buf)BUF_INIT;
@@ -436,7 +436,7 @@ wire_drop(struct door *d, struct call *c)
 }
 
 int
-wire_open(struct door *d, struct err *e)
+plane_open(struct door *d, struct err *e)
 {
 	const struct conf_piped *c = d->conf;
 	struct grpc_client_opts o = { .address = c->api_address,
@@ -452,7 +452,7 @@ wire_open(struct door *d, struct err *e)
 	unsigned char r[16];
 	char *s;
 
-	TAILQ_INIT(&d->wire.wait);
+	TAILQ_INIT(&d->plane.wait);
 	if ((s = token(c, e)) == NULL)
 		return -1;
 	token_set(d, s);
@@ -463,23 +463,23 @@ wire_open(struct door *d, struct err *e)
 		(unsigned)r[3] << 24);
 	r[6] = (r[6] & 0x0f) | 0x40;
 	r[8] = (r[8] & 0x3f) | 0x80;
-	(void)snprintf(d->wire.instance, sizeof(d->wire.instance),
+	(void)snprintf(d->plane.instance, sizeof(d->plane.instance),
 	    "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x"
 	    "%02x",
 	    r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10],
 	    r[11], r[12], r[13], r[14], r[15]);
-	d->wire.client = grpc_client_open(d->loop, &o, e);
-	return d->wire.client == NULL ? -1 : 0;
+	d->plane.client = grpc_client_open(d->loop, &o, e);
+	return d->plane.client == NULL ? -1 : 0;
 }
 
 void
-wire_close(struct door *d)
+plane_close(struct door *d)
 {
 	watch_stop(d);
-	loop_timer_stop(d->loop, &d->wire.timer);
-	if (d->wire.client != NULL)
-		grpc_client_close(d->wire.client);
-	d->wire.client = NULL;
+	loop_timer_stop(d->loop, &d->plane.timer);
+	if (d->plane.client != NULL)
+		grpc_client_close(d->plane.client);
+	d->plane.client = NULL;
 	token_set(d, NULL);
-	free(d->wire.fenced);
+	free(d->plane.fenced);
 }
