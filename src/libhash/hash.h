@@ -16,6 +16,10 @@ void sha256_hex(char dst[SHA256_HEX], const void *p, size_t n);
 /* The same of a file's content; -1 with *e set. */
 int sha256_file(char dst[SHA256_HEX], int fd, const char *name, struct err *e);
 
+/* HMAC-SHA256 (RFC 2104). */
+void hmac_sha256(uint8_t dst[SHA256_DIGEST_LENGTH], const void *key,
+    size_t nkey, const void *p, size_t n);
+
 /*
  * A UUID version 5 (RFC 9562, 5.5): SHA-1 over the namespace's 16 bytes and
  * the name.  Our namespace is UUIDv5(DNS, "pipecd.dev"); name parts are joined

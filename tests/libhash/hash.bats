@@ -12,3 +12,10 @@ setup() { load ../lib/common; hash=$TESTBIN/libhash/hash; }
 	[ "$($hash uuid application web site app.pipecd.yaml)" = "$want" ]
 	[ "$($hash uuid ab c)" != "$($hash uuid a bc)" ]
 }
+
+@test "hash: HMAC-SHA256 is the one that another implementation makes" {
+	for key in '' k "$(printf '%064d' 1)" "$(printf '%065d' 1)" "$(printf '%200d' 1)"; do
+		want=$(python3 -c 'import hmac,sys; print(hmac.new(sys.argv[1].encode(), b"some text", "sha256").hexdigest())' "$key")
+		[ "$($hash hmac "$key" 'some text')" = "$want" ]
+	done
+}
