@@ -69,7 +69,8 @@ int journal_again(struct journal_reader *r, struct err *e);
 struct journal_stage {
 	bool started; /* ever, also in an earlier attempt */
 	bool needs_human;
-	int64_t pid; /* the last process, 0: a timer in exec */
+	bool untouched; /* it ended without changing anything */
+	int64_t pid;	/* the last process, 0: a timer in exec */
 	int64_t pid_started;
 	int64_t at_ms, up_ms, ran_ms; /* as in stage_process */
 	const char *boot;

@@ -252,6 +252,7 @@ apply_done(struct journal_state *s, const Frame__StageDone *p, struct err *e)
 	if (p->at_ms > 0)
 		m->completed_at = m->updated_at = p->at_ms / 1000;
 	s->stage[i].needs_human = p->needs_human;
+	s->stage[i].untouched = p->untouched;
 	late = p->took_ms > s->stage[i].ran_ms ? p->took_ms - s->stage[i].ran_ms
 					       : 0;
 	if (m->rollback)

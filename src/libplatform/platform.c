@@ -200,6 +200,8 @@ answer(const struct platform *p, const struct verb *v,
 	switch (f->kind) {
 	case FRAME_stage_start:
 		r.stage = f->u.stage_start;
+		/* What an earlier attempt did nobody told us. */
+		r.untouched = p->touches && r.stage->attempt == 0;
 		/* Now, while both clocks say the same: one may jump. */
 		if (r.stage->has_deadline_ms)
 			r.until_ms =

@@ -56,21 +56,28 @@ struct run {
 	/* Values that come out as *** in logs and reasons (text_mask). */
 	const char *const *secrets;
 	size_t n_secrets;
+	/*
+	 * Of a platform that says when it begins to change something, with
+	 * stage_touches: it has not yet.  A stage that ends like this needs no
+	 * rollback.
+	 */
+	bool untouched;
 	/* platform_main's own. */
 	const struct platform *platform;
 	int64_t began_ms;
 	int64_t until_ms; /* now_ms of the stage's deadline; 0: none */
-	size_t logged; /* bytes of command output sent as stage_log */
-	bool done;     /* stage_done was said */
-	bool ok;       /* and it was no failure */
-	bool gone;     /* nobody reads our answers any more */
-	int hold[2];   /* of the directories that it works in */
+	size_t logged;	  /* bytes of command output sent as stage_log */
+	bool done;	  /* stage_done was said */
+	bool ok;	  /* and it was no failure */
+	bool gone;	  /* nobody reads our answers any more */
+	int hold[2];	  /* of the directories that it works in */
 };
 
 struct platform {
 	const char *name;
 	const struct stage_def *stages; /* ends with a NULL name */
 	bool votes;
+	bool touches;			/* its stages call stage_touches */
 	const char *const *config_keys; /* NULL-terminated, or NULL */
 	const char *app_kind;
 	/* live looks at the source itself: it gets root and dir, no objects. */
@@ -97,6 +104,9 @@ int platform_main(int argc, char *argv[], const struct platform *p);
 
 /* Send one frame as an answer (`re` is filled in). */
 void run_say(struct run *r, const struct frame *f);
+
+/* From here on the stage changes what runs: what failed has to be undone. */
+void stage_touches(struct run *r);
 
 /* What a stage says while it runs. */
 void stage_log(struct run *r, const char *severity, const char *fmt, ...)

@@ -262,6 +262,12 @@ stage_meta_get(const struct run *r, const char *key)
 	return NULL;
 }
 
+void
+stage_touches(struct run *r)
+{
+	r->untouched = false;
+}
+
 static int
 say_done(struct run *r, Model__StageStatus status, char *reason, bool human)
 {
@@ -275,6 +281,7 @@ say_done(struct run *r, Model__StageStatus status, char *reason, bool human)
 	d.has_took_ms = true;
 	d.took_ms = now_ms() - r->began_ms;
 	d.has_needs_human = d.needs_human = human;
+	d.has_untouched = d.untouched = r->untouched;
 	run_say(r, FRAME_OF(stage_done, &d));
 	r->done = true;
 	r->ok = status != MODEL__STAGE_STATUS__STAGE_FAILURE &&

@@ -111,6 +111,7 @@ struct proc {
 	Model__StageStatus status;
 	char *reason; /* owned */
 	bool human;
+	bool untouched; /* it says that it changed nothing */
 };
 
 /* Why a stage is being ended before its time. */
@@ -219,7 +220,7 @@ struct exec {
 	struct client client[CLIENTS_MAX];
 	int client_serial;
 	int64_t sweep_at;  /* retention */
-	int64_t clocks;    /* wall_ms - up_ms at the last retention */
+	int64_t clocks;	   /* wall_ms - up_ms at the last retention */
 	int64_t past_at;   /* say every past again: it may have been lost */
 	int failed, ended; /* deployments of this run */
 	int input_exit;	   /* what was wrong with a filter's input */

@@ -174,6 +174,8 @@ stage_end(struct exec *x, struct deployment *d, Model__StageStatus st,
 	f.took_ms = stage_ran_ms(d);
 	f.at_ms = wall_ms();
 	f.has_needs_human = f.needs_human = human;
+	if (d->proc != NULL && d->proc->done && d->proc->untouched)
+		f.has_untouched = f.untouched = true;
 	free(text);
 	proc_free(d->proc);
 	d->proc = NULL;
@@ -474,6 +476,16 @@ rollback_end(struct exec *x, struct deployment *d)
 	finish(x, d);
 }
 
+/* A timer or an approval: it changes nothing. */
+static bool
+own_stage(const struct deployment *d, size_t i)
+{
+	const Frame__StagePlan *p =
+	    journal_stage_plan(&d->s, d->s.deployment->stages[i]->id);
+
+	return p != NULL && strcmp(p->program, "exec") == 0;
+}
+
 /* The forward stages ended badly. */
 static void
 fail(struct exec *x, struct deployment *d, Model__DeploymentStatus result)
@@ -485,7 +497,9 @@ fail(struct exec *x, struct deployment *d, Model__DeploymentStatus result)
 
 	d->result = result;
 	for (i = 0; i < m->n_stages; i++)
-		touched |= d->s.stage[i].started;
+		touched |= d->s.stage[i].started && !own_stage(d, i) &&
+			   !(stage_ended(m->stages[i]->status) &&
+			       d->s.stage[i].untouched);
 	if (rollback_next(d) == -1 || skip || !touched) {
 		finish(x, d);
 		return;

@@ -323,6 +323,7 @@ stage_said_done(struct exec *x, struct deployment *d, const Frame__StageDone *f)
 	r->done = true;
 	r->status = f->status;
 	r->human = f->needs_human;
+	r->untouched = f->untouched;
 	if (f->reason != NULL)
 		r->reason = xstrdup(f->reason);
 	/* It has said all; now it has to end. */

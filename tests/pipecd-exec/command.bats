@@ -130,11 +130,12 @@ begin() { exec_bg; cat "$T/in1" >&"$IN"; }
 }
 
 @test "WAIT is cancelled at once, and a rollback cannot be" {
+	stage s HOST_SYNC '{"do":"ok"}'
 	stage a WAIT '{"duration":"3600s"}'
 	stage rb HOST_ROLLBACK '{"do":"hold"}'
 	deployment dep-1 app >"$T/in1"
 	begin
-	until_true 10 said stage_process
+	until_true 10 said stage_process '.stage_id=="a"'
 	ask "$(command_frame CANCEL_DEPLOYMENT dep-1)"
 	until_true 10 grep -q 'dep-1 rb' "$T/count"
 	run -0 ask "$(command_frame CANCEL_DEPLOYMENT dep-1)"

@@ -91,6 +91,30 @@ runs() {
 	[ "$(stage_status d-1 rc)" = SKIPPED ]
 }
 
+@test "a deployment that fails before it changed anything is not rolled back, and asks for nobody" {
+	stage a WAIT '{"duration":"10ms"}'
+	stage b HOST_SYNC '{"do":"untouched"}'
+	stage rb HOST_ROLLBACK '{"do":"ok"}'
+	D_RUNNING='' deployment d-1 app >"$T/in1"
+	deployment d-2 other >>"$T/in1"
+	runs 1
+	for d in d-1 d-2; do
+		[ "$(statuses $d)" = "PLANNED RUNNING FAILURE " ]
+		[ "$(reason $d)" = "stage HOST_SYNC failed: refused" ]
+		[ "$(counted $d rb)" = 0 ]
+	done
+	! said stage_done '.needs_human'
+}
+
+@test "what changed something in an earlier stage is rolled back, whatever the last one says" {
+	stage a HOST_SYNC '{"do":"ok"}'
+	stage b HOST_SYNC '{"do":"untouched"}'
+	stage rb HOST_ROLLBACK '{"do":"ok"}'
+	deployment d-1 app >"$T/in1"
+	runs 1
+	[ "$(counted d-1 rb)" = 1 ]
+}
+
 @test "a first deployment that fails has nothing to roll back to, says so, and ends" {
 	stage a HOST_SYNC '{"do":"fail"}'
 	stage rb HOST_ROLLBACK '{"do":"ok"}'

@@ -97,6 +97,7 @@ main(int argc, char *argv[])
 	static const struct platform host = {
 		.name = "host",
 		.stages = stages,
+		.touches = true,
 		.config_keys = keys,
 		.stage = host_stage,
 		.render = host_render,

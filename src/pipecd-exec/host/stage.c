@@ -186,6 +186,7 @@ bring_up(struct job *j, struct place *p, const char *release, int done,
 	struct arena *a = j->r->arena;
 	int rc;
 
+	stage_touches(j->r);
 	if (done < 1) {
 		/* What rollback looks for is there before anything changes. */
 		if (mark(j, p, "switching", release, e) == -1 ||

@@ -82,6 +82,7 @@ main(int argc, char *argv[])
 		.name = "terraform",
 		.stages = stages,
 		.votes = true,
+		.touches = true,
 		.config_keys = keys,
 		.app_kind = "TERRAFORM",
 		.live_source = true,

@@ -80,6 +80,7 @@ prepare(struct work *w, struct changes *c, struct err *e)
 static int
 apply(struct work *w, bool *stale, struct err *e)
 {
+	stage_touches(w->r);
 	stage_meta(w->r, meta_applied, "true", true);
 	if (work_applied(w, e) == -1)
 		return -1;

@@ -156,7 +156,9 @@ $C1" ]
 	host_stage HOST_SYNC $C1
 	refused "deploy target web-1: its root $ROOTS/web-1 does not exist: make the directory, or mount what belongs there"
 	[ ! -e "$ROOTS/web-1" ]
+	[ "$(jq .untouched <<<"$DONE")" = true ]
 	mkdir "$ROOTS/web-1"
 	host_stage HOST_SYNC $C1
 	[ "$STATUS" = SUCCESS ]
+	[ "$(jq '.untouched == true' <<<"$DONE")" = false ]
 }
