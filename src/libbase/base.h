@@ -178,6 +178,17 @@ int open_beneath(
  */
 int dir_hold(const char *dir);
 /*
+ * Where a supervisor starts each program as a user of its own, PIPECD_ACCOUNTS
+ * says who they are; without it all are one user, and these do nothing.
+ * Let the named programs at a file or directory of ours, by an ACL: 4 reads, 2
+ * writes, 1 enters.  Those that are not in the list run as root and need none.
+ * `inherit`: what is made below is theirs and ours in the same way.
+ */
+int share_with(const char *path, const char *const *programs, size_t n,
+    unsigned perm, bool inherit, struct err *e);
+/* Let all programs read a file, or pass a directory that they cannot list. */
+int share_all(const char *path, struct err *e);
+/*
  * Whether `path`, taken relative to a root, stays in it by its letters:
  * writes the cleaned form ("." for the root) into dst of PATH_MAX bytes.
  */

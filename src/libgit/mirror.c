@@ -60,7 +60,6 @@ make(const char *path, struct err *e)
 	    &o, GIT_REPOSITORY_INIT_OPTIONS_VERSION);
 	o.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_MKDIR |
 		  GIT_REPOSITORY_INIT_NO_REINIT;
-	o.mode = 0700;
 	o.initial_head = "main";
 	if (git_repository_init_ext(&repo, tmp, &o) < 0)
 		return git_fail(e, RC_TEMP, "%s", tmp);

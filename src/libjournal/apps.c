@@ -108,7 +108,7 @@ open_write(struct apps *x, const char *dir, struct err *e)
 	    (x->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		return err_sys(e, "open %s", path);
 	x->fd = openat(x->dirfd, "apps.ndjson",
-	    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (x->fd == -1)
 		return err_sys(e, "open %s", x->path);
 	if (fstat(x->fd, &st) == -1 ||
@@ -258,7 +258,7 @@ apps_compact(struct apps *x, struct err *e)
 		return 0;
 	while (apps_next(x, &i, &line, &len))
 		buf_add(&all, line, len);
-	if (file_write(x->path, all.p, all.len, 0600, true, e) == -1)
+	if (file_write(x->path, all.p, all.len, 0640, true, e) == -1)
 		goto out;
 	close(x->fd);
 	x->len = (int64_t)all.len;

@@ -28,7 +28,7 @@ state_format(const char *dir, bool create, struct err *e)
 
 		rv = !create
 			 ? 0
-			 : file_write(path, text, (size_t)len, 0600, true, e);
+			 : file_write(path, text, (size_t)len, 0644, true, e);
 		goto out;
 	}
 	errno = 0;

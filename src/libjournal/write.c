@@ -83,7 +83,7 @@ open_at(struct journal *j, int dirfd, struct err *e)
 		return -1;
 	if (j->len == 0) {
 		j->fd = openat(dirfd, name,
-		    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
 		j->made = true;
 	} else
 		j->fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -224,7 +224,7 @@ journal_rescue(struct journal *j, int dirfd, struct err *e)
 		goto out;
 	}
 	out = openat(dirfd, tmp,
-	    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (out == -1 || write_all(out, b.p, b.len) == -1 ||
 	    fdatasync(out) == -1 || renameat(dirfd, tmp, dirfd, name) == -1 ||
 	    fsync(dirfd) == -1) {

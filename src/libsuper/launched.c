@@ -62,6 +62,7 @@ start(
 {
 	const char *args[34] = { what->verb };
 	struct start s = { .args = args,
+		.accounts = super_accounts(p),
 		.in = what->in,
 		.out = what->out,
 		.err = what->err,

@@ -142,6 +142,7 @@ proc_start(struct super *p, struct proc *pr)
 	const char *args[8] = { NULL };
 	int ready[2] = { -1, -1 }, sock[2] = { -1, -1 };
 	struct start s = { .program = pr->program,
+		.accounts = super_accounts(p),
 		.args = args,
 		.in = -1,
 		.out = -1,
@@ -163,6 +164,8 @@ proc_start(struct super *p, struct proc *pr)
 		goto fail;
 	}
 	keep_slice(p, pr);
+	if (p->how->before != NULL)
+		p->how->before(p, pr->program.name);
 	s.ready = ready[1];
 	s.super = sock[1];
 	s.slice = pr->slice.p;

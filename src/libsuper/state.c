@@ -30,9 +30,12 @@ check_owner(const struct super *p, struct err *e)
 
 	if (stat(p->state_dir, &st) == -1)
 		return err_sys(e, "stateDir %s", p->state_dir);
+	if (super_accounts(p) != NULL) /* whoever's it was, it is taken over */
+		return 0;
 	if (st.st_uid != geteuid())
 		return err_set(e, RC_PERM,
-		    "stateDir %s: belongs to uid %lu, and we are %lu",
+		    "stateDir %s: belongs to uid %lu, and we are %lu: run as "
+		    "that user, or chown -R it",
 		    p->state_dir, (unsigned long)st.st_uid,
 		    (unsigned long)geteuid());
 	if (st.st_mode & 022)
@@ -67,7 +70,7 @@ check_format(const struct super *p, struct err *e)
 			    path, b.len > 0 ? b.p : "?");
 			goto out;
 		}
-	} else if (file_write(path, "1\n", 2, 0600, true, e) == -1) {
+	} else if (file_write(path, "1\n", 2, 0644, true, e) == -1) {
 		goto out;
 	}
 	rv = 0;
@@ -91,10 +94,17 @@ lock(struct super *p, struct err *e)
 {
 	char path[PATH_MAX], pid[32] = "";
 	ssize_t n;
+	int top;
 
 	if (lock_path(path, p, e) == -1)
 		return -1;
-	p->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	top = open(p->state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (top == -1)
+		return err_sys(e, "stateDir %s", p->state_dir);
+	/* Another user's directory may be full of links. */
+	p->lock = open_beneath(top, path + strlen(p->state_dir) + 1,
+	    O_RDWR | O_CREAT | O_CLOEXEC, 0600, true);
+	close(top);
 	if (p->lock == -1)
 		return err_sys(e, "%s", path);
 	if (flock(p->lock, LOCK_EX | LOCK_NB) == -1) {
@@ -123,11 +133,16 @@ make(struct super *p, struct err *e)
 	if (dir_make(p->state_dir, 0700, e) == -1 || check_owner(p, e) == -1 ||
 	    check_format(p, e) == -1)
 		return -1;
-	for (i = 0; p->how->dirs[i] != NULL; i++)
+	/* With accounts, `places` makes all but the first. */
+	for (i = 0;
+	     p->how->dirs[i] != NULL && (i == 0 || super_accounts(p) == NULL);
+	     i++)
 		if (path_of(path, p, p->how->dirs[i], e) == -1 ||
 		    dir_make(path, 0700, e) == -1)
 			return -1;
-	return lock(p, e);
+	if (lock(p, e) == -1)
+		return -1;
+	return p->how->places != NULL ? p->how->places(p, e) : 0;
 }
 
 /* Tell us when run/ or what is in it goes away. */

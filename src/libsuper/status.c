@@ -26,8 +26,17 @@ state_name(const struct super *p)
 	return "ready";
 }
 
+static char *
+account(const struct super *p, const char *program, struct arena *a)
+{
+	const struct accounts *ac = super_accounts(p);
+	const struct account *u = ac != NULL ? account_of(ac, program) : NULL;
+
+	return u != NULL ? arena_strdup(a, u->name) : NULL;
+}
+
 static Super__Program *
-program(struct proc *pr, struct arena *a)
+program(const struct super *p, struct proc *pr, struct arena *a)
 {
 	Super__Program *m = arena_new_of(a, Super__Program);
 
@@ -43,11 +52,12 @@ program(struct proc *pr, struct arena *a)
 	m->restarts = pr->restarts;
 	if (pr->last[0] != '\0')
 		m->last = pr->last;
+	m->account = account(p, pr->program.name, a);
 	return m;
 }
 
 static Super__Launched *
-launched(struct launched *l, struct arena *a)
+launched(const struct super *p, struct launched *l, struct arena *a)
 {
 	Super__Launched *m = arena_new_of(a, Super__Launched);
 
@@ -61,6 +71,7 @@ launched(struct launched *l, struct arena *a)
 	m->since = l->since_s;
 	m->has_lock = l->lock;
 	m->lock = l->lock;
+	m->account = account(p, l->program, a);
 	return m;
 }
 
@@ -85,7 +96,8 @@ status_write(struct super *p, struct err *e)
 	s.programs = arena_array(a, Super__Program *, p->n_procs);
 	for (i = 0; i < p->n_procs; i++)
 		if (p->procs[i].wanted)
-			s.programs[s.n_programs++] = program(&p->procs[i], a);
+			s.programs[s.n_programs++] =
+			    program(p, &p->procs[i], a);
 	s.listen = arena_array(a, char *, p->n_listen + 1);
 	for (i = 0; i < p->n_listen; i++)
 		s.listen[s.n_listen++] = arena_printf(
@@ -94,7 +106,7 @@ status_write(struct super *p, struct err *e)
 	for (i = 0; i < p->n_launched; i++)
 		if (!p->launched[i].ended)
 			s.launched[s.n_launched++] =
-			    launched(&p->launched[i], a);
+			    launched(p, &p->launched[i], a);
 	msg_json(&b, &s.base, MSG_FRAME);
 	buf_addc(&b, '\n');
 	path = arena_printf(a, "%s/run/status.json", p->state_dir);
@@ -155,6 +167,8 @@ text(const struct super *p, const Super__Status *s)
 		printf("%-10s %-9s", m->name, m->state);
 		if (m->has_pid)
 			printf(" pid %d", (int)m->pid);
+		if (m->account != NULL)
+			printf(" as %s", m->account);
 		printf(" for %lld s", (long long)(now - m->since));
 		if (m->restarts > 0)
 			printf(", %u restarts", (unsigned)m->restarts);
@@ -165,9 +179,11 @@ text(const struct super *p, const Super__Status *s)
 	for (i = 0; i < s->n_launched; i++) {
 		const Super__Launched *m = s->launched[i];
 
-		printf("  %s%s%s pid %d for %s, %lld s\n", m->program,
+		printf("  %s%s%s pid %d%s%s for %s, %lld s\n", m->program,
 		    m->verb != NULL ? " " : "", m->verb != NULL ? m->verb : "",
-		    (int)m->pid, m->asker, (long long)(now - m->since));
+		    (int)m->pid, m->account != NULL ? " as " : "",
+		    m->account != NULL ? m->account : "", m->asker,
+		    (long long)(now - m->since));
 	}
 }
 

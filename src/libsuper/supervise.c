@@ -16,13 +16,23 @@ super_seconds(const char *s, const char *synopsis)
 	return n;
 }
 
+const struct accounts *
+super_accounts(const struct super *p)
+{
+	const struct accounts *ac =
+	    p->how->accounts != NULL ? p->how->accounts(p->conf) : NULL;
+
+	return ac != NULL && ac->on ? ac : NULL;
+}
+
 static int
 run(struct super *p, struct err *e)
 {
 	size_t i;
 	int rv;
 
-	umask(077);
+	/* With accounts, who may enter a directory may read what is there. */
+	umask(super_accounts(p) != NULL ? 027 : 077);
 	/* Orphans of our programs come to us, also where we are no init. */
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	/* Our memory holds every secret. */

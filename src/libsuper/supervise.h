@@ -102,6 +102,15 @@ struct super_how {
 	/* Before the first start and with each new configuration; may be NULL.
 	 */
 	int (*prepare)(struct super *p, const void *conf, struct err *e);
+	/*
+	 * Who runs as whom, of the configuration; may be NULL, as what it
+	 * returns.
+	 */
+	const struct accounts *(*accounts)(const void *conf);
+	/* Whose the state directory is, when it is locked; may be NULL. */
+	int (*places)(struct super *p, struct err *e);
+	/* Before each start of a daemon; may be NULL. */
+	void (*before)(struct super *p, const char *program);
 	/* What -n refuses beside what the file says; may be NULL. */
 	int (*check)(struct super *p, const void *conf, struct err *e);
 	/* Of what programs ask for; NULL: they ask for nothing. */
@@ -152,6 +161,9 @@ int super_read(const char *path,
 
 /* --- the rest is between the files of libsuper -----------------------------
  */
+
+/* NULL: all run as we do. */
+const struct accounts *super_accounts(const struct super *p);
 
 /* reload.c: reading it, and doing so again. */
 int config_check(struct super *p, struct err *e); /* -n: an exit code */

@@ -156,6 +156,9 @@ ask_checkout(
 	c->application_id = j->app->id;
 	/* A platform that keeps opened values compares them too. */
 	c->has_secrets = c->secrets = true;
+	c->n_readers = 1;
+	c->readers = arena_new_of(ar, char *);
+	c->readers[0] = arena_strdup(ar, j->k->name);
 	f->kind = FRAME_checkout;
 	f->u.checkout = c;
 }
@@ -171,7 +174,10 @@ ask_render(struct drift *d, const Frame__App *m, struct job *j, struct frame *f,
 	free(j->out_dir);
 	j->out_dir = xstrdup(arena_printf(
 	    ar, "%s/%llu", d->work_dir, (unsigned long long)d->asked));
-	if (dir_make(j->out_dir, 0700, e) == -1)
+	if (dir_make(j->out_dir, 0700, e) == -1 ||
+	    share_all(d->work_dir, e) == -1 ||
+	    share_with(j->out_dir, &(const char *const){ j->k->name }, 1, 7,
+		true, e) == -1)
 		return -1;
 	r->application = m->application;
 	r->commit = j->app->commit;

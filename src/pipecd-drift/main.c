@@ -46,7 +46,7 @@
  * FILES
  *	STATEDIR/journal/apps.ndjson	read at the start
  *	STATEDIR/cache/objects/	what render said: keys and hashes, 0600
- *	STATEDIR/work/drift.PID/	while render runs
+ *	STATEDIR/work/drift/PID/	while render runs
  * PRIVILEGES
  *	Reads and writes below stateDir.  Holds no secrets: platforms and
  *	checkout have their own, and are started by piped, or here from -f.
@@ -79,9 +79,8 @@ drift_open(struct drift *d, const char *bus, struct err *e)
 	d->once = bus == NULL;
 	d->objects_dir =
 	    xstrdup(arena_printf(a, "%s/cache/objects", d->conf->state_dir));
-	/* Killed, we leave ours behind; work/ is cleared at the next start. */
 	d->work_dir = xstrdup(arena_printf(
-	    a, "%s/work/drift.%d", d->conf->state_dir, (int)getpid()));
+	    a, "%s/work/drift/%d", d->conf->state_dir, (int)getpid()));
 	if (dir_make(d->objects_dir, 0700, e) == -1)
 		return -1;
 	if ((d->launcher = launcher_open(

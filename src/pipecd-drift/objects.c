@@ -10,8 +10,8 @@
 /*
  * The desired objects of an application at a commit, as `render` said them:
  * keys, hashes and paths, never contents.  A hash of a small secret can be
- * guessed, so the files are ours alone (0600 below 0700) and no frame of ours
- * carries them.
+ * guessed, so the files are for us and that platform alone, and no frame of
+ * ours carries them.
  */
 static void
 objects_prefix(const char *app, const char *platform, char dst[UUID_LEN])
@@ -38,6 +38,9 @@ objects_write(struct drift *d, struct job *j, struct err *e)
 	int rv = file_write(objects_path(d, j, a), j->objects.p, j->objects.len,
 	    0600, false, e);
 
+	if (rv == 0)
+		rv = share_with(objects_path(d, j, a),
+		    &(const char *const){ j->k->name }, 1, 4, false, e);
 	arena_free(a);
 	return rv;
 }

@@ -81,6 +81,20 @@ checkout_write(struct exec *x)
 	}
 }
 
+/* Whoever runs a stage of it. */
+static void
+readers(struct exec *x, const struct deployment *d, Frame__Checkout *q)
+{
+	const Frame__Plan *p = d->s.plan;
+	size_t i;
+
+	q->readers = arena_array(x->turn, char *, p->n_stages + p->n_plugins);
+	for (i = 0; i < p->n_stages; i++)
+		q->readers[q->n_readers++] = p->stages[i]->program;
+	for (i = 0; i < p->n_plugins; i++)
+		q->readers[q->n_readers++] = p->plugins[i]->plugin;
+}
+
 static void
 ask(struct exec *x, struct deployment *d, int which)
 {
@@ -101,6 +115,7 @@ ask(struct exec *x, struct deployment *d, int which)
 			q.config_filename = m->running_config_filename;
 	}
 	q.has_secrets = q.secrets = true;
+	readers(x, d, &q);
 	f.id = d->checkout_id[which] = xstrdup(id);
 	frame_write(&x->co.send, &f);
 	x->co.waiting++;

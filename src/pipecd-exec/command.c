@@ -1,7 +1,7 @@
 /*
- * Commands of people: one frame per line on stateDir/run/exec.sock, answered
- * by ok or err.  Who commands is whom the kernel names, never what the frame
- * claims; who may connect is the mode and group of the run directory.
+ * Commands of people: one frame per line on stateDir/run/exec/exec.sock,
+ * answered by ok or err.  Who commands is whom the kernel names, never what the
+ * frame claims; who may connect is the mode and group of that directory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,14 +33,20 @@ socket_open(struct exec *x, struct err *e)
 	if (x->sock == -1 ||
 	    bind(x->sock, (struct sockaddr *)&sa, sizeof(sa)) == -1 ||
 	    listen(x->sock, 16) == -1)
-		return err_sys(e, "listen on %s/run/exec.sock", x->state_dir);
+		return err_sys(
+		    e, "listen on %s/run/exec/exec.sock", x->state_dir);
 	/* Others may command if the directory lets its group in. */
 	if (fstat(x->run_fd, &st) == 0 &&
 	    fchownat(x->run_fd, "exec.sock", (uid_t)-1, st.st_gid, 0) == -1)
-		log_warn("-", "chgrp %s/run/exec.sock: %s", x->state_dir,
+		log_warn("-", "chgrp %s/run/exec/exec.sock: %s", x->state_dir,
 		    strerror(errno));
 	if (fchmodat(x->run_fd, "exec.sock", 0660, 0) == -1)
-		return err_sys(e, "chmod %s/run/exec.sock", x->state_dir);
+		return err_sys(e, "chmod %s/run/exec/exec.sock", x->state_dir);
+	/* Its old place; where run is not ours, who made it did this. */
+	if (symlinkat("exec/exec.sock", x->run_fd, "../exec.sock") == -1 &&
+	    errno != EEXIST)
+		log_debug(
+		    "-", "%s/run/exec.sock: %s", x->state_dir, strerror(errno));
 	return 0;
 }
 

@@ -270,7 +270,7 @@ finished_flush(struct exec *x, bool force)
 	apps_synced(x->apps);
 	for (i = 0; i < x->n_finished; i++) {
 		if (journal_name(name, x->finished[i], &e) == 0 &&
-		    fchmodat(x->journal_fd, name, 0400, 0) == -1)
+		    fchmodat(x->journal_fd, name, 0440, 0) == -1)
 			log_warn(x->finished[i], "chmod journal/%s: %s", name,
 			    strerror(errno));
 		free(x->finished[i]);

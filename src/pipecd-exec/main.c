@@ -68,8 +68,8 @@
  * FILES
  *	stateDir/journal/DEPLOYMENT.ndjson, read-only once it is finished and
  *	removed after spec.journalRetention; stateDir/journal/apps.ndjson;
- *	stateDir/commands.ndjson; stateDir/run/exec.sock, for the group of
- *	stateDir/run; stateDir/run/lock/APPLICATION.
+ *	stateDir/commands.ndjson; stateDir/run/exec/exec.sock, for the group of
+ *	that directory (run/exec.sock leads there); stateDir/run/lock/APPLICATION.
  * PRIVILEGES
  *	No secrets, no network.  Asks the supervisor to start platforms,
  *	scripts and checkout; with -f starts them itself.  Kills what still
@@ -120,7 +120,7 @@ state_open(struct exec *x, struct err *e)
 {
 	if (state_format(x->state_dir, true, e) == -1 ||
 	    dir_open(x, "journal", &x->journal_fd, e) == -1 ||
-	    dir_open(x, "run", &x->run_fd, e) == -1 ||
+	    dir_open(x, "run/exec", &x->run_fd, e) == -1 ||
 	    dir_open(x, "run/lock", &x->lock_fd, e) == -1)
 		return -1;
 	if (flock(x->journal_fd, LOCK_EX | LOCK_NB) == -1) {

@@ -102,6 +102,7 @@ checkout_ask(struct plan *p, struct vote *v, int which, struct err *e)
 	struct frame f = { .kind = FRAME_checkout, .u.checkout = &m };
 	struct app *a = v->app;
 	char *id = arena_printf(v->arena, "%s/%d", v->t->deployment_id, which);
+	size_t i;
 
 	m.repo = arena_strdup(v->arena, a->repo->conf->id);
 	m.commit = which == 0 ? v->t->commit : a->past.running;
@@ -110,6 +111,10 @@ checkout_ask(struct plan *p, struct vote *v, int which, struct err *e)
 				? a->past.running_file
 				: a->file;
 	m.application_id = a->id;
+	m.readers = arena_array(v->arena, char *, v->n_voters);
+	for (i = 0; i < v->n_voters; i++)
+		m.readers[m.n_readers++] =
+		    arena_strdup(v->arena, v->voters[i]->conf->name);
 	f.id = id;
 	return frame_print(p->checkout.in, &f, e);
 }

@@ -44,7 +44,7 @@ static int
 connect_exec(const char *state_dir, struct arena *a, struct err *e)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	const char *run = arena_printf(a, "%s/run", state_dir);
+	const char *run = arena_printf(a, "%s/run/exec", state_dir);
 	int dir, fd = -1, rv = -1;
 
 	dir = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);

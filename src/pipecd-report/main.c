@@ -87,7 +87,7 @@
  *	111	nobody is there to ask, or did not answer; the input was cut
  *		off; stdout is gone; -1 or a pipe: not all could be reported
  * FILES
- *	STATEDIR/run/exec.sock	where exec listens
+ *	STATEDIR/run/exec/exec.sock	where exec listens
  *	STATEDIR/journal/	what is reported, and what -l reads
  *	STATEDIR/report/cursor/	how far each journal was reported
  *	STATEDIR/report/outbox.ndjson	facts that were not taken yet

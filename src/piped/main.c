@@ -2,7 +2,7 @@
  * NAME
  *	piped - run the agent: start, confine, restart and stop its programs
  * SYNOPSIS
- *	piped [-nstv] [-f config] [-g seconds] [--json]
+ *	piped [-nstv] [-a prefix] [-f config] [-g seconds] [--json]
  * DESCRIPTION
  *	Reads the Piped config once and starts pipecd-plan, pipecd-drift,
  *	pipecd-exec and pipecd-gitwatch, each with only those keys of the
@@ -82,14 +82,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "supervise.h"
+#include "piped.h"
 
-#define SYNOPSIS "piped [-nstv] [-f config] [-g seconds] [--json]"
-
-struct piped {
-	struct super super; /* first: it is what the functions below get */
-	bool text;	    /* -t: report says on stdout what happens */
-};
+#define SYNOPSIS "piped [-nstv] [-a prefix] [-f config] [-g seconds] [--json]"
 
 /* --- what piped is among supervisors ---------------------------------------
  */
@@ -111,30 +106,63 @@ static void *
 how_read(struct super *p, const char **state_dir, bool *refused,
     struct arena *a, struct err *e)
 {
-	struct conf_piped *c = arena_new_of(a, struct conf_piped);
+	struct agent *g = arena_new_of(a, struct agent);
 
-	if (super_read(p->path, parse, c, refused, a, e) == -1)
+	if (super_read(p->path, parse, &g->conf, refused, a, e) == -1 ||
+	    who_open((struct piped *)p, g, a, e) == -1)
 		return NULL;
-	*state_dir = c->state_dir;
-	return c;
+	*state_dir = g->conf.state_dir;
+	return g;
+}
+
+static const struct agent *
+agent_of(const void *conf)
+{
+	return conf;
 }
 
 static void
 how_print(struct buf *out, const void *conf)
 {
-	conf_piped_print(out, conf, WHO_ALL, NULL);
+	conf_piped_print(out, &agent_of(conf)->conf, WHO_ALL, NULL);
+	who_print(out, conf);
 }
 
 static void
 how_slice(struct buf *out, const struct program *p, const void *conf)
 {
-	program_slice(out, p, conf);
+	const struct agent *g = conf;
+
+	program_slice(out, p, &g->conf);
+	/* Who shares files with platforms starts anew when their users change. */
+	if (g->accounts.on &&
+	    (p->row->who == WHO_DRIFT || p->row->who == WHO_CHECKOUT))
+		buf_printf(out, "# %s\n", g->accounts.passed);
+}
+
+static const struct accounts *
+how_accounts(const void *conf)
+{
+	return &agent_of(conf)->accounts;
+}
+
+static int
+how_places(struct super *p, struct err *e)
+{
+	return super_accounts(p) != NULL ? places_make(p, p->conf, e)
+					 : places_unmake(p, e);
+}
+
+static void
+how_before(struct super *p, const char *program)
+{
+	places_empty(p, p->conf, program);
 }
 
 static unsigned
 how_count(const struct super *p, const struct service *row)
 {
-	const struct conf_piped *c = p->conf;
+	const struct conf_piped *c = &agent_of(p->conf)->conf;
 
 	return row->run == RUN_DAEMON || c->api_address != NULL ||
 	       piped_of(p)->text;
@@ -161,7 +189,7 @@ how_args(struct super *p, const struct proc *pr, struct start *s,
 static int
 how_find(struct program *out, const void *conf, const char *name, struct err *e)
 {
-	return program_get(out, conf, name, e);
+	return program_get(out, &agent_of(conf)->conf, name, e);
 }
 
 /*
@@ -171,7 +199,7 @@ how_find(struct program *out, const void *conf, const char *name, struct err *e)
 static int
 how_check(struct super *p, const void *conf, struct err *e)
 {
-	const struct conf_piped *c = conf;
+	const struct conf_piped *c = &agent_of(conf)->conf;
 	char path[PATH_MAX];
 	struct program k;
 	struct err why;
@@ -207,14 +235,27 @@ how_check(struct super *p, const void *conf, struct err *e)
 static int
 how_prepare(struct super *p, const void *conf, struct err *e)
 {
-	const struct conf_piped *c = conf;
+	const struct conf_piped *c = &agent_of(conf)->conf;
 
 	if (c->api_address != NULL)
 		return err_set(e, RC_PERM,
 		    "%s: apiAddress: this build does not speak to a control "
 		    "plane yet; without that key it runs standalone",
 		    p->path);
-	return how_check(p, conf, e);
+	if (how_check(p, conf, e) == -1)
+		return -1;
+	if (conf != p->conf) { /* a reload */
+		if (agent_of(conf)->accounts.on != (super_accounts(p) != NULL))
+			return err_set(e, RC_PERM,
+			    "the accounts of programs %s: restart piped",
+			    super_accounts(p) == NULL ? "are there now"
+						      : "are gone");
+		if (agent_of(conf)->accounts.on &&
+		    places_make(p, conf, e) == -1)
+			return -1;
+	}
+	who_say(piped_of(p), conf);
+	return 0;
 }
 
 static const char *const dirs[] = { "run", "run/bus", "run/lock", NULL };
@@ -232,6 +273,9 @@ static const struct super_how how = {
 	.args = how_args,
 	.prepare = how_prepare,
 	.check = how_check,
+	.accounts = how_accounts,
+	.places = how_places,
+	.before = how_before,
 	.find = how_find,
 };
 
@@ -249,10 +293,14 @@ options(struct piped *p, int argc, char *argv[])
 	int c;
 
 	p->super.how = &how;
+	p->prefix = "_piped";
 	p->super.path = "/etc/pipecd/piped.yaml";
 	p->super.grace_ms = GRACE_S * 1000;
-	while ((c = getopt_long(argc, argv, "f:g:nstv", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "a:f:g:nstv", longs, NULL)) != -1)
 		switch (c) {
+		case 'a':
+			p->prefix = optarg;
+			break;
 		case 'f':
 			p->super.how = &how;
 			p->super.path = optarg;
@@ -281,6 +329,7 @@ options(struct piped *p, int argc, char *argv[])
 		}
 	if (optind != argc || (json && mode != SUPER_STATUS))
 		usage(SYNOPSIS);
+	p->mode = mode;
 	return json ? SUPER_STATUS_JSON : mode;
 }
 
@@ -292,8 +341,5 @@ main(int argc, char *argv[])
 
 	log_open("piped", LOG_INFO);
 	mode = options(&p, argc, argv);
-	if (mode == SUPER_RUN && geteuid() == 0)
-		log_warn("-", "running as root: so do platforms, scripts and "
-			      "what they start; a user of its own is better");
 	return super_main(&p.super, mode);
 }

@@ -67,7 +67,7 @@ is_state() { [ "$(state "$1" | tail -n 1)" = "$2" ]; }
 	kill "$drift"
 	wait "$drift"
 	for p in $pids; do run ! kill -0 "$p"; done
-	[ -z "$(ls "$t/state/work" 2>/dev/null)" ]
+	[ -z "$(ls "$t/state/work/drift" 2>/dev/null)" ]
 }
 
 @test "drift -b: no process of a platform or checkout stays between two looks" {

@@ -41,7 +41,7 @@ drift() { "$t/bin/pipecd-drift" -1 -f "$t/piped.yaml" >"$t/out" 2>"$t/err"; }
 	[ "$(grep -c '^checkout_done' "$t/bin/log")" -eq 20 ]
 	[ -z "$(ls "$t/bin/tree")" ]
 	run ! grep -rq canary-5f1e "$t/state" "$t/out" "$t/err"
-	[ -z "$(ls "$t/state/work" 2>/dev/null)" ]
+	[ -z "$(ls "$t/state/work/drift" 2>/dev/null)" ]
 	[ -z "$(find "$t/state/cache" -type f -perm /077)" ]
 }
 

@@ -23,7 +23,7 @@ over() { jq -e --arg s "$1" -s 'map(select(.kind=="command_done" and .command_id
 	{ deployment head web PLANNED '' "$CHAIN"; apps; } | runs 0
 	[ "$(commands)" = "db 1 head" ]
 	grep -q "run the same pipe again" "$T/err"
-	[ "$(stat -c %a "$STATE/journal/head.ndjson")" = 600 ]
+	[ "$(stat -c %a "$STATE/journal/head.ndjson")" = 640 ]
 	{ apps; member m1 db 1; } | runs 0
 	[ "$(commands)" = $'shop 2 head\nshop2 2 head' ]
 	{ member m2 shop 2; apps; } | runs 0
@@ -32,7 +32,7 @@ over() { jq -e --arg s "$1" -s 'map(select(.kind=="command_done" and .command_id
 	[ ! -e "$STATE/commands.ndjson" ]
 	over COMMAND_SUCCEEDED || over SUCCEEDED
 	apps | runs 0
-	[ "$(stat -c %a "$STATE/journal/head.ndjson")" = 400 ]
+	[ "$(stat -c %a "$STATE/journal/head.ndjson")" = 440 ]
 	pipecd-exec -V "$STATE"/journal/*-*.ndjson "$STATE/journal/head.ndjson" 2>/dev/null || pipecd-exec -V "$STATE/journal/head.ndjson"
 }
 

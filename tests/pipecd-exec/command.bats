@@ -40,10 +40,10 @@ begin() { exec_bg; cat "$T/in1" >&"$IN"; }
 	begin
 	until_true 10 said stage_process
 	as() { setpriv --reuid "$1" --regid 54320 --clear-groups /usr/bin/python3 "$BATS_TEST_DIRNAME/ask" "$STATE/run/exec.sock" "$2"; }
-	# the socket is for the group of the run directory
+	# the socket is for the group of its directory
 	run ! as 54321 "$(command_frame APPROVE_STAGE dep-1)"
-	chgrp 54320 "$STATE" "$STATE/run" "$STATE/run/exec.sock"
-	chmod 710 "$STATE" "$STATE/run"
+	chgrp 54320 "$STATE" "$STATE/run" "$STATE/run/exec" "$STATE/run/exec.sock"
+	chmod 710 "$STATE" "$STATE/run" "$STATE/run/exec"
 	run -0 as 54322 "$(command_frame APPROVE_STAGE dep-1)"
 	[[ "$(jq -r .text <<<"$output")" == "uid:54322 is not among those who may approve this stage: uid:54321 root" ]]
 	run -0 as 54321 "$(command_frame APPROVE_STAGE dep-1)"

@@ -4,7 +4,7 @@ load ../lib/common
 
 setup() {
 	state=$BATS_TEST_TMPDIR/state
-	mkdir -p "$state/run" "$state/journal"
+	mkdir -p "$state/run/exec" "$state/journal"
 	conf=$BATS_TEST_TMPDIR/piped.yaml
 	cat >"$conf" <<-E
 	apiVersion: pipecd.dev/v1beta1
@@ -18,7 +18,8 @@ teardown() { [ -z "${exec_pid:-}" ] || { kill "$exec_pid" 2>/dev/null || true; w
 
 # fake_exec ANSWER: one connection, one line
 fake_exec() {
-	python3 - "$state/run" "$1" >"$BATS_TEST_TMPDIR/asked" 3>&- <<-'E' &
+	mkdir -p "$state/run/exec"
+	python3 - "$state/run/exec" "$1" >"$BATS_TEST_TMPDIR/asked" 3>&- <<-'E' &
 	import os, socket, sys
 	os.chdir(sys.argv[1])
 	s = socket.socket(socket.AF_UNIX)
@@ -30,7 +31,7 @@ fake_exec() {
 	c.sendall(sys.argv[2].encode())
 	E
 	exec_pid=$!
-	until_true 20 test -S "$state/run/exec.sock"
+	until_true 20 test -S "$state/run/exec/exec.sock"
 }
 asked() { jq -c "$1" "$BATS_TEST_TMPDIR/asked"; }
 

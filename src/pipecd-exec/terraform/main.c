@@ -50,7 +50,7 @@
  *		secrets); removed at its end, or a week later
  *	stateDir/terraform/APPLICATION
  *		the state of an application without a backend
- *	stateDir/cache/terraform-plugins
+ *	stateDir/cache/terraform/plugins
  *		providers
  * PRIVILEGES
  *	Those of the user under whom it runs; the network; the credentials

@@ -144,7 +144,7 @@ static int
 cache_lock(struct work *w)
 {
 	int fd =
-	    open(arena_printf(w->r->arena, "%s/cache/terraform-plugins.lock",
+	    open(arena_printf(w->r->arena, "%s/cache/terraform/plugins.lock",
 		     w->r->conf->state_dir),
 		O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 

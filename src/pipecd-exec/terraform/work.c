@@ -69,7 +69,7 @@ tool_hash(const struct work *w, const struct conf_tool *t, struct err *e)
 		return -1;
 	}
 	record =
-	    arena_printf(a, "%s/cache/tool-%s", w->r->conf->state_dir, t->name);
+	    arena_printf(a, "%s/cache/terraform/tool-%s", w->r->conf->state_dir, t->name);
 	now = arena_printf(a, "%s:%lld:%lld.%ld:%lld.%ld:%llu", t->sha256,
 	    (long long)st.st_size, (long long)st.st_mtim.tv_sec,
 	    st.st_mtim.tv_nsec, (long long)st.st_ctim.tv_sec,
@@ -384,7 +384,7 @@ environment(struct work *w)
 	env_put(&w->env, a, "CHECKPOINT_DISABLE", "1");
 	if (getenv("TF_PLUGIN_CACHE_DIR") == NULL)
 		env_put(&w->env, a, "TF_PLUGIN_CACHE_DIR",
-		    arena_printf(a, "%s/cache/terraform-plugins",
+		    arena_printf(a, "%s/cache/terraform/plugins",
 			w->r->conf->state_dir));
 	put_pairs(
 	    w, w->conf.command_envs.shared, w->conf.command_envs.n_shared);
@@ -464,7 +464,7 @@ work_open(struct work *w, struct run *r, const char *key,
 	base = arena_printf(a, "%s/work/terraform", r->conf->state_dir);
 	if (dir_make(base, 0700, e) == -1 ||
 	    dir_make(arena_printf(
-			 a, "%s/cache/terraform-plugins", r->conf->state_dir),
+			 a, "%s/cache/terraform/plugins", r->conf->state_dir),
 		0700, e) == -1)
 		return -1;
 	sweep(base);

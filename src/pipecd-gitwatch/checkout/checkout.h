@@ -26,6 +26,8 @@ struct place {
 /* The whole of a repository at one commit, for who looks out of its own. */
 struct tree {
 	char *key, *root; /* owned */
+	char **readers;	  /* owned: of all who asked for it */
+	size_t n_readers;
 	int refs;
 	int64_t used_ms;
 };
@@ -50,6 +52,8 @@ struct checkout {
 struct ask {
 	const char *repo, *commit, *path, *config_filename;
 	bool secrets;
+	char *const *readers; /* who works there, besides us */
+	size_t n_readers;
 	const char *into; /* one shot: here, and for good; NULL */
 };
 

@@ -49,6 +49,19 @@ repo_of(struct checkout *c, const char *id, const char *commit, struct git **gp,
 }
 
 static void
+tree_free(struct tree *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->n_readers; i++)
+		free(t->readers[i]);
+	free(t->readers);
+	free(t->key);
+	free(t->root);
+	free(t);
+}
+
+static void
 tree_drop(struct checkout *c, struct tree *t)
 {
 	struct err e;
@@ -56,9 +69,7 @@ tree_drop(struct checkout *c, struct tree *t)
 	map_del(c->trees, t->key);
 	if (tree_remove(t->root, &e) == -1)
 		log_warn("-", "left behind error=\"%s\"", e.text);
-	free(t->key);
-	free(t->root);
-	free(t);
+	tree_free(t);
 }
 
 /* Keep a few whole trees that nobody uses now: the next ask may. */
@@ -87,6 +98,28 @@ trees_trim(struct checkout *c)
 	} while (idle > TREES_IDLE + 1);
 }
 
+/* Whoever works in a tree, for any application of it. */
+static int
+tree_share(struct tree *t, const struct ask *q, struct err *e)
+{
+	size_t i, k, had = t->n_readers;
+
+	for (i = 0; i < q->n_readers; i++) {
+		for (k = 0; k < t->n_readers; k++)
+			if (strcmp(t->readers[k], q->readers[i]) == 0)
+				break;
+		if (k < t->n_readers)
+			continue;
+		t->readers = xrealloc(
+		    t->readers, (t->n_readers + 1) * sizeof(*t->readers));
+		t->readers[t->n_readers++] = xstrdup(q->readers[i]);
+	}
+	if (had == t->n_readers)
+		return 0;
+	return share_with(t->root, (const char *const *)t->readers,
+	    t->n_readers, 5, false, e);
+}
+
 /* The whole repository at a commit, shared by all who ask for it. */
 static int
 tree_get(struct checkout *c, struct git *g, const struct ask *q,
@@ -113,6 +146,8 @@ tree_get(struct checkout *c, struct git *g, const struct ask *q,
 		t->root = xstrdup(root);
 		map_put(c->trees, key, t);
 	}
+	if (tree_share(t, q, e) == -1)
+		return -1;
 	t->refs++;
 	t->used_ms = now_ms();
 	*tp = t;
@@ -199,6 +234,22 @@ root_remove(const char *root, struct err *e)
 	return tree_remove(root, e);
 }
 
+/* Let in who works there; what it says not to say is for them too. */
+static int
+root_share(
+    const char *root, const struct ask *q, struct arena *a, struct err *e)
+{
+	const char *const *who = (const char *const *)q->readers;
+	const char *secrets = arena_printf(a, "%s.secrets", root);
+
+	if (q->into != NULL)
+		return 0;
+	if (access(secrets, F_OK) == 0 &&
+	    share_with(secrets, who, q->n_readers, 4, false, e) == -1)
+		return -1;
+	return share_with(root, who, q->n_readers, 5, false, e);
+}
+
 /* A directory of its own: the application, or all of the repository. */
 static int private(struct checkout *c, struct layout *l, const struct ask *q,
     const struct conf_app *app, bool opens, const char **root, struct arena *a,
@@ -215,7 +266,8 @@ static int private(struct checkout *c, struct layout *l, const struct ask *q,
 	}
 	if (layout(l, *root, e) == 0 &&
 	    (!opens || (l->outside && !l->whole) ||
-		secrets_apply(c, *root, q, app, a, e) == 0))
+		secrets_apply(c, *root, q, app, a, e) == 0) &&
+	    root_share(*root, q, a, e) == 0)
 		return 0;
 	(void)root_remove(*root, &e2);
 	return -1;
@@ -311,11 +363,8 @@ checkout_close(struct checkout *c)
 		free(((struct given *)v)->root);
 		free(v);
 	}
-	for (i = 0; map_next(c->trees, &i, &key, &v);) {
-		free(((struct tree *)v)->key);
-		free(((struct tree *)v)->root);
-		free(v);
-	}
+	for (i = 0; map_next(c->trees, &i, &key, &v);)
+		tree_free(v);
 	for (i = 0; map_next(c->repos, &i, &key, &v);)
 		git_repo_free(v);
 	map_free(c->given);

@@ -52,7 +52,7 @@
  * FILES
  *	<stateDir>/mirror
  *		read
- *	$XDG_RUNTIME_DIR/pipecd-*, /dev/shm/pipecd-*, <stateDir>/work
+ *	$XDG_RUNTIME_DIR/pipecd-*, /dev/shm/pipecd-*, <stateDir>/work/checkout
  *		where directories are made (0700): the first that is memory
  *		with room and lets programs run; whole trees are in the last
  *		one.  They are removed when they are not needed any more, and
@@ -184,7 +184,9 @@ frame(struct checkout *c, const struct frame *f, struct arena *a, struct err *e)
 		    .commit = f->u.checkout->commit,
 		    .path = f->u.checkout->path,
 		    .config_filename = f->u.checkout->config_filename,
-		    .secrets = f->u.checkout->secrets },
+		    .secrets = f->u.checkout->secrets,
+		    .readers = f->u.checkout->readers,
+		    .n_readers = f->u.checkout->n_readers },
 		&root, &dir, a, &why) == -1)
 		return answer(f->id, NULL, NULL, &why, e);
 	return answer(f->id, dir, root, NULL, e);

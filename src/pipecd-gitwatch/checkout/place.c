@@ -150,10 +150,10 @@ base_of(struct checkout *c, bool fast, struct err *e)
 		    arena_printf(c->a, "pipecd-%u-", (unsigned int)geteuid());
 		sweep_others("/dev/shm", prefix);
 		dir = arena_printf(c->a, "/dev/shm/%s%.8s", prefix, hex);
-		if (own(dir, e) == 0)
+		if (own(dir, e) == 0 && share_all(dir, e) == 0)
 			return dir;
 	}
-	dir = arena_printf(c->a, "%s/work", c->conf.state_dir);
+	dir = arena_printf(c->a, "%s/work/checkout", c->conf.state_dir);
 	return dir_make(dir, 0700, e) == -1 ? NULL : dir;
 }
 
@@ -183,9 +183,16 @@ place_dir(struct checkout *c, struct place *p, bool fast, struct err *e)
 	}
 	p->dir = xstrdup(lock);
 	p->dir[strlen(lock) - 5] = '\0';
-	if (tree_remove(p->dir, e) == 0 && mkdir(p->dir, 0700) == 0)
+	if (tree_remove(p->dir, e) == -1)
+		goto fail;
+	if (mkdir(p->dir, 0700) == -1) {
+		err_sys(e, "mkdir %s", p->dir);
+		goto fail;
+	}
+	/* Who asked holds the lock, and who works there passes through. */
+	if (share_all(p->dir, e) == 0 && share_all(lock, e) == 0)
 		return p->dir;
-	err_sys(e, "mkdir %s", p->dir);
+fail:
 	place_close(p);
 	return NULL;
 }
@@ -208,7 +215,7 @@ place_close(struct place *p)
 	close(p->lock);
 	if ((slash = strrchr(p->dir, '/')) != NULL) {
 		*slash = '\0';
-		if (!str_suffix(p->dir, "/work"))
+		if (!str_suffix(p->dir, "/work/checkout"))
 			(void)rmdir(p->dir);
 	}
 	free(p->dir);
