@@ -143,16 +143,6 @@ RULE(rule_control)
 }
 
 /* A project's id is part of an agent's token and of objects' names. */
-static bool
-id_safe(const char *s)
-{
-	size_t n = strlen(s);
-
-	return n > 0 && n <= 100 && s[0] != '.' && s[0] != '-' &&
-	       strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-			 "0123456789._-") == n;
-}
-
 RULE(rule_control_project)
 {
 	const struct node *id = text_of(n, "id");
@@ -161,7 +151,7 @@ RULE(rule_control_project)
 	(void)base;
 	if (id == NULL)
 		not_yet(r, n, &p, "missing: its id");
-	else if (!id_safe(id->text))
+	else if (!conf_repo_id_safe(id->text))
 		not_yet(r, id, &p,
 		    "\"%.40s\" cannot be a project's id; use up to 100 "
 		    "letters, digits, . _ -",

@@ -87,8 +87,8 @@ procs_count(struct super *p)
 		if (row->run != RUN_DAEMON && row->run != RUN_CONTROL)
 			continue;
 		(void)proc_get(p, row, 0);
-		for (n = p->how->count(p, row); n > 0; n--)
-			proc_get(p, row, n - 1)->wanted = true;
+		for (n = 0; n < p->how->count(p, row); n++)
+			proc_get(p, row, n)->wanted = true;
 	}
 }
 
