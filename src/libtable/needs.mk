@@ -1,0 +1,1 @@
+NEEDS.libtable := libmsg libhash -llmdb
