@@ -118,6 +118,10 @@ compile(struct tables *t, const struct table_row *rows, size_t n, struct err *e)
 
 	for (r = rows; r < rows + n; r++) {
 		rv = 0;
+		if (r->what == TABLE_PLAIN) {
+			(void)tables_plain(t, r->table);
+			continue;
+		}
 		b = r->what == TABLE_TABLE ? table_add(t, r, e)
 					   : table_find(t, r->table);
 		if (b == NULL)
@@ -138,6 +142,8 @@ compile(struct tables *t, const struct table_row *rows, size_t n, struct err *e)
 			break;
 		case TABLE_PRIVATE:
 			b->private = true;
+			break;
+		case TABLE_PLAIN:
 			break;
 		}
 		if (rv == -1)
@@ -556,7 +562,6 @@ tables_open(const struct table_row *rows, size_t n, const char *dir, int flags,
 	t->a = a;
 	t->dir = arena_strdup(a, dir);
 	t->flags = flags;
-	tables_plain(t, "log");
 	if (compile(t, rows, n, e) == -1 || env_open(t, e) == -1)
 		goto fail;
 	if (databases(t, e) == -1 &&

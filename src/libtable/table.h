@@ -30,7 +30,8 @@ struct table_row {
 		TABLE_TABLE,
 		TABLE_INDEX,
 		TABLE_HIDE,
-		TABLE_PRIVATE
+		TABLE_PRIVATE,
+		TABLE_PLAIN /* a plain map, below */
 	} what;
 	const char *table;
 	const ProtobufCMessageDescriptor *d; /* TABLE_TABLE */

@@ -1,0 +1,1 @@
+NEEDS.pipecd-store := libtable libstore libloop libconf libhash

@@ -1,0 +1,1 @@
+NEEDS.pipecd-store-object := libstore libconf
