@@ -39,19 +39,22 @@ setup() {
 @test "install: every program and format has its page, everything can be read by all" {
 	cd "$INSTALLED/usr"
 	for p in bin/*; do [ -s "share/man/man1/${p#bin/}.1" ] || { echo "$p"; return 1; }; done
-	for p in piped.yaml app.pipecd.yaml pipecd.yaml pipecd-frames pipecd-journal; do
+	for p in piped.yaml app.pipecd.yaml control-plane.yaml pipecd-frames pipecd-journal; do
 		[ -s "share/man/man5/$p.5" ] || { echo "$p"; return 1; }
 	done
 	[ -z "$(find . ! -perm -444 ; find . -type d ! -perm -555)" ]
 	[ -x share/pipecd/examples/platforms/pipecd-exec-echo ]
+	run -0 pipecd -n -f share/pipecd/examples/control-plane.yaml
 }
 
-@test "install: schemas are JSON Schemas, the unit starts the installed agent" {
+@test "install: schemas are JSON Schemas, the units start what is installed" {
 	cd "$INSTALLED/usr"
 	for s in share/pipecd/schema/*.json; do
 		jq -e '."$schema" and .title' "$s" >/dev/null || { echo "$s"; return 1; }
 	done
 	[ -s share/pipecd/schema/Piped.json ]
 	grep -q '^ExecStart=/usr/bin/piped ' lib/systemd/system/piped.service
+	[ -s share/pipecd/schema/ControlPlane.json ]
+	grep -q '^ExecStart=/usr/bin/pipecd ' lib/systemd/system/pipecd.service
 	! grep -rq "$INSTALLED\|$ROOT" lib share
 }
