@@ -23,6 +23,10 @@ struct conf_report {
 	int errors, warnings;
 };
 
+/* Once its lines were shown: *e as what is left to say, and nothing twice. */
+void conf_report_end(
+    const struct conf_report *r, const char *name, struct err *e);
+
 struct conf_pair {
 	const char *key, *value;
 };

@@ -403,6 +403,8 @@ conf_control_open(
 		rv = conf_control_read(c, name, text.p, text.len, a, &rep, e);
 	if (said.len > 0)
 		fputs(said.p, stderr);
+	if (rv == -1)
+		conf_report_end(&rep, name, e);
 	buf_free(&text);
 	buf_free(&said);
 	return rv;

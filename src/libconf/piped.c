@@ -399,6 +399,8 @@ conf_piped_open(
 		rv = conf_piped_read(c, name, text.p, text.len, a, &rep, e);
 	if (said.len > 0)
 		fputs(said.p, stderr);
+	if (rv == -1)
+		conf_report_end(&rep, name, e);
 	buf_free(&text);
 	buf_free(&said);
 	return rv;

@@ -180,6 +180,13 @@ key_value(const struct node *map, const char *name)
 							       : found->next;
 }
 
+void
+conf_report_end(const struct conf_report *r, const char *name, struct err *e)
+{
+	if (r->errors == 1)
+		err_set(e, e->exit, "%s: 1 mistake", name);
+}
+
 /* --- mistakes --------------------------------------------------------------
  */
 

@@ -320,6 +320,7 @@ stage_held(struct run *r, const char *reason, char **objects, size_t n,
 	Frame__Held h = FRAME__HELD__INIT;
 
 	h.application_id = r->stage->deployment->application_id;
+	h.application_name = r->stage->deployment->application_name;
 	h.deployment_id = dep_id(r);
 	h.stage_id = r->stage->stage->id;
 	h.reason = arena_strdup(r->arena, reason);

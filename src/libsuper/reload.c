@@ -43,6 +43,8 @@ super_read(const char *path,
 	rv = parse(conf, path, file.p, file.len, a, &r, e);
 	*refused = rv == -1;
 	say(&text);
+	if (rv == -1)
+		conf_report_end(&r, path, e);
 out:
 	if (file.cap > 0)
 		explicit_bzero(file.p, file.cap);

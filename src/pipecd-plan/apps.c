@@ -436,8 +436,9 @@ app_say_gone(struct plan *p, struct app *a, struct err *e)
 	Frame__App f = FRAME__APP__INIT;
 
 	f.application = app_model(p, a, NULL);
-	f.has_gone = true;
+	f.has_gone = f.has_again = true;
 	f.gone = true;
+	f.again = said_before(p, a->id, "gone");
 	return plan_tell(p, FRAME_OF(app, &f), e);
 }
 
@@ -458,6 +459,7 @@ app_say_invalid(
 			;
 	}
 	f.reason = arena_strndup(p->work, reason, n);
+	f.has_again = f.again = said_before(p, a->id, f.reason);
 	return plan_tell(p, FRAME_OF(app_invalid, &f), e);
 }
 

@@ -70,6 +70,7 @@ held_say(struct work *w, size_t now, size_t was, struct err *e)
 	if (list_lost(w, &f, e) == -1)
 		return -1;
 	f.application_id = a->id;
+	f.application_name = a->name;
 	f.deployment_id = w->t->deployment_id;
 	f.reason = arena_printf(ar,
 	    "commit %.7s leaves %zu of %zu files of %s (running: %.7s); "

@@ -91,9 +91,11 @@ app_gone(struct plan *p, struct app *a)
 		*pt = t->next;
 		trigger_free(p, t);
 	}
-	log_info(a->id,
-	    "app gone repo=%s path=%s file=%s: what runs stays as it is",
-	    a->repo->conf->id, a->path, a->file);
+	if (!said_before(p, a->id, "gone"))
+		log_info(a->id,
+		    "app gone repo=%s path=%s file=%s: what runs stays as it "
+		    "is",
+		    a->repo->conf->id, a->path, a->file);
 	a->blob[0] = a->tree[0] = '\0';
 	a->state = APP_GONE;
 	a->changed = a->told_gone = true;

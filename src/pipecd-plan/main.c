@@ -45,6 +45,8 @@
  * FILES
  *	stateDir/mirror/REPO.git, stateDir/journal/apps.ndjson and, at the end
  *	of a pipe's input, stateDir/commands.ndjson (chains); all read only.
+ *	stateDir/cache/plan.said: what the last run of a pipe said of wrong and
+ *	vanished applications, so that only news is shown.
  * PRIVILEGES
  *	Reads the state directory and its slice of the configuration.  No
  *	network, no secrets.  Has platforms (verbs describe and plan) and
@@ -272,6 +274,7 @@ plan_open(struct plan *p)
 		r->mirror = b.p;
 	}
 	platforms_open(p);
+	said_open(p);
 }
 
 static void
@@ -342,6 +345,7 @@ main(int argc, char *argv[])
 		die(&e);
 	ready();
 	rv = plan_loop(&p, sig, &e);
+	said_close(&p);
 	plan_close(&p);
 	if (rv == -1)
 		die(&e);

@@ -175,10 +175,11 @@ struct plan {
 	struct platform *platforms; /* one per plugin in conf */
 	size_t n_platforms;
 	struct arena *platform_arena;
-	ino_t past_ino;	      /* of apps.ndjson as it was read */
-	off_t past_read;      /* up to here */
-	struct map *commands; /* id -> struct answered, see command.c */
-	int64_t fenced_until; /* trigger nothing before; 0: not at all */
+	ino_t past_ino;		   /* of apps.ndjson as it was read */
+	off_t past_read;	   /* up to here */
+	struct map *said, *saying; /* id -> hash of what was and is said */
+	struct map *commands;	   /* id -> struct answered, see command.c */
+	int64_t fenced_until;	   /* trigger nothing before; 0: not at all */
 	struct checkout checkout;
 	struct vote *votes; /* those that are asked for */
 	struct arena *work; /* reset for each application */
@@ -236,6 +237,11 @@ int app_register(struct plan *p, const Frame__App *f, struct err *e);
 int resume_take(struct plan *p, const Frame__Resume *f, struct err *e);
 /* For a filter, at the end of its input: what nobody registered. */
 void unregistered_warn(const struct plan *p);
+
+/* said.c: what an earlier run of a pipe said is said again, but is no news */
+void said_open(struct plan *p);
+bool said_before(struct plan *p, const char *id, const char *text);
+void said_close(struct plan *p);
 
 /* past.c */
 /* Read what is new in apps.ndjson. */

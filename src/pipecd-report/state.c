@@ -398,9 +398,12 @@ on_held(struct report *r, const Frame__Held *m)
 {
 	struct dep *d =
 	    m->deployment_id != NULL ? dep_get(r, m->deployment_id) : NULL;
-	const char *app = app_name(r, m->application_id);
+	const char *app;
 	size_t i, show = m->n_objects < 10 ? m->n_objects : 10;
 
+	if (m->application_name != NULL)
+		appmark_name(r, m->application_id, m->application_name);
+	app = app_name(r, m->application_id);
 	r->n_held++;
 	say(r, SAY_NOTE, TONE_WARN, d, app,
 	    arena_printf(
@@ -457,6 +460,8 @@ static void
 on_app_invalid(struct report *r, const Frame__AppInvalid *m)
 {
 	appmark_name(r, m->application->id, m->application->name);
+	if (m->again)
+		return; /* no news */
 	app_says(r, m->application->id, TONE_BAD,
 	    arena_printf(r->arena, "INVALID_CONFIG at commit %s\n%s",
 		text_cut(r->arena, m->commit, 7),
@@ -467,7 +472,7 @@ static void
 on_app(struct report *r, const Frame__App *m)
 {
 	appmark_name(r, m->application->id, m->application->name);
-	if (m->gone)
+	if (m->gone && !m->again)
 		app_says(r, m->application->id, TONE_WARN,
 		    "gone: its configuration is not found any more");
 }

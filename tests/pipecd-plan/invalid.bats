@@ -117,3 +117,26 @@ invalid() { jq -r 'select(.kind=="app_invalid") | .reason'; }
 	run -0 --separate-stderr plan_head
 	[ "$(planned <<<"$output" | jq -r .deployment.git_path.config_filename | sort | tr '\n' ' ')" = ".pipe.yaml app.pipecd.yaml x.pipecd.yaml " ]
 }
+
+@test "a wrong or vanished application is news once; who asks again is told so" {
+	app one 'nonsense: [1'
+	app two
+	commit first
+	deployed
+	rm -rf "$D/web/two"
+	commit second
+	plan_head >"$D/1" 2>"$D/err"
+	[ "$(jq -c 'select(.kind=="app_invalid") | .again // false' "$D/1")" = true ]
+	[ "$(jq -c 'select(.kind=="app" and .gone) | .again // false' "$D/1")" = false ]
+	grep -q 'app gone' "$D/err"
+	plan_head >"$D/2" 2>"$D/err"
+	[ "$(jq -c 'select((.kind=="app" and .gone) or .kind=="app_invalid") | .again' "$D/2" | sort -u)" = true ]
+	! grep -q 'app gone' "$D/err"
+	pipecd-report -t <"$D/2" >"$D/text"
+	! grep -q 'INVALID_CONFIG\|gone' "$D/text"
+	app one 'other: [1'
+	commit third
+	plan_head >"$D/3"
+	[ "$(jq -c 'select(.kind=="app_invalid") | .again // false' "$D/3")" = false ]
+	pipecd-report -t <"$D/3" | grep -q INVALID_CONFIG
+}

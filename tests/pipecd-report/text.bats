@@ -83,3 +83,8 @@ golden() {	# NAME
 	[[ "$stderr" == "usage: pipecd-report "* ]]
 	run -100 pipecd-report -t file
 }
+
+@test "report -t: what is held is called by its application's name" {
+	frame held '"application_id":"4d0c5a6e","application_name":"site","reason":"too much goes","confirm":"say so"' | pipecd-report -t >"$BATS_TEST_TMPDIR/out"
+	grep -q 'site.*HELD: too much goes' "$BATS_TEST_TMPDIR/out"
+}

@@ -39,6 +39,7 @@ teardown() { piped_teardown; }
 	run -1 --separate-stderr "$A/bin/piped" -n -f "$A/bad.yaml"
 	[ -z "$output" ]
 	[[ "$stderr" == *"bad.yaml:4:"*"syncInterval"* ]]
+	[ "$(grep -c 'syncInterval' <<<"$stderr")" = 1 ]
 	run -100 "$A/bin/piped" -n -f "$A/absent.yaml"
 	[[ "$output" == *"absent.yaml: No such file"* ]]
 	run -100 "$A/bin/piped" -f "$A/bad.yaml"
