@@ -10,9 +10,8 @@
  *	an order in which the first frames find their readers, and each says
  *	when it is ready.  Platforms, checkout and scripts are started when
  *	plan, drift or exec ask for them, with the credentials that those do
- *	not have.  There is no control plane to speak to in this build: a
- *	config that names one is refused, and pipecd-report is started only
- *	with -t, to say on stdout what happens.
+ *	not have.  pipecd-report is started where the config names a control
+ *	plane (spec.apiAddress), or with -t, to say on stdout what happens.
  *
  *	A program that ends is started again after 100 ms, doubled each time
  *	up to 30 s, and from 100 ms again when it ran for a minute.  One that
@@ -231,17 +230,9 @@ how_check(struct super *p, const void *conf, struct err *e)
 	return bad > 0 ? -1 : 0;
 }
 
-/* What the file may say, and this build cannot do. */
 static int
 how_prepare(struct super *p, const void *conf, struct err *e)
 {
-	const struct conf_piped *c = &agent_of(conf)->conf;
-
-	if (c->api_address != NULL)
-		return err_set(e, RC_PERM,
-		    "%s: apiAddress: this build does not speak to a control "
-		    "plane yet; without that key it runs standalone",
-		    p->path);
 	if (how_check(p, conf, e) == -1)
 		return -1;
 	if (conf != p->conf) { /* a reload */

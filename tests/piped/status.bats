@@ -45,13 +45,17 @@ teardown() { piped_teardown; }
 	run -100 "$A/bin/piped" -f "$A/bad.yaml"
 }
 
-@test "a control plane is refused by name, since this build has none to offer" {
+@test "the door to a control plane is started where the config names one" {
+	fake_program pipecd-report
 	conf_write c2VjcmV0 "  apiAddress: pipecd.example.com:443
   projectID: p
   pipedID: i
   pipedKeyData: a2V5"
-	run -100 "$A/bin/piped" -f "$A/piped.yaml"
-	[[ "$output" == *"apiAddress: this build does not speak to a control plane yet"* ]]
+	"$A/bin/piped" -f "$A/piped.yaml" 2>"$A/err" 3>&- &
+	pid=$!
+	until_true 20 grep -q '^start pipecd-report -b ' "$A/log"
+	kill "$pid"
+	wait "$pid" || true
 }
 
 @test "options that it does not have are a usage error" {
