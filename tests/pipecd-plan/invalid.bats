@@ -134,7 +134,7 @@ invalid() { jq -r 'select(.kind=="app_invalid") | .reason'; }
 	! grep -q 'app gone' "$D/err"
 	pipecd-report -t <"$D/2" >"$D/text"
 	! grep -q 'INVALID_CONFIG\|gone' "$D/text"
-	app one 'other: [1'
+	app one 'deployTargets: [nowhere]'
 	commit third
 	plan_head >"$D/3"
 	[ "$(jq -c 'select(.kind=="app_invalid") | .again // false' "$D/3")" = false ]
