@@ -1,0 +1,1 @@
+NEEDS.pipecd-ops := libstore libinsight libconf libsandbox libhash
