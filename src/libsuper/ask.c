@@ -191,3 +191,23 @@ ask_kill(struct launcher *l, pid_t pid, int sig, struct err *e)
 	q.kill = &m;
 	return ask(l, &q, NULL, 0, &r, e);
 }
+
+int
+ask_holders(struct launcher *l, const char *lock, int sig, bool spare,
+    struct buf *who, struct err *e)
+{
+	Super__Request q = SUPER__REQUEST__INIT;
+	Super__Holders m = SUPER__HOLDERS__INIT;
+	Super__Reply *r;
+
+	/* protobuf-c has no const; nothing is written to it. */
+	memcpy(&m.lock, &lock, sizeof(m.lock));
+	m.signal = sig;
+	m.has_spare = m.spare = spare;
+	q.holders = &m;
+	if (ask(l, &q, NULL, 0, &r, e) == -1)
+		return -1;
+	if (r->holders != NULL)
+		buf_adds(who, r->holders);
+	return r->spared;
+}

@@ -174,3 +174,12 @@ launcher_kill(struct launcher *l, pid_t pid, int sig, struct err *e)
 		return err_sys(e, "kill %d", (int)pid);
 	return 0;
 }
+
+int
+launcher_holders(struct launcher *l, const char *lock, int sig, bool spare,
+    struct buf *who, struct err *e)
+{
+	if (l->conf == NULL)
+		return ask_holders(l, lock, sig, spare, who, e);
+	return holders_end(l->conf->state_dir, lock, sig, spare, 0, who, e);
+}

@@ -37,5 +37,12 @@ int launcher_fd(const struct launcher *l);
 int launcher_next(struct launcher *l, pid_t *pid, int *status);
 /* Signal its process group, as who may do so. */
 int launcher_kill(struct launcher *l, pid_t pid, int sig, struct err *e);
+/*
+ * Who holds the lock stateDir/run/lock/LOCK is named in `who`, and gets the
+ * signal (0: none), but for those who are to be spared: who runs in a group of
+ * its own was told to end by who put it there.  1: there is such a one.
+ */
+int launcher_holders(struct launcher *l, const char *lock, int sig, bool spare,
+    struct buf *who, struct err *e);
 
 #endif

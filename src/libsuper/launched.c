@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "launcher.h"
 #include "msg.h"
 #include "supervise.h"
 
@@ -138,8 +139,26 @@ signal_it(struct super *p, struct proc *pr, const Super__Kill *k, struct err *e)
 	    pr->program.name);
 }
 
+/* For who starts stages, that is, who has locks. */
+static int
+holders(struct super *p, struct proc *pr, const Super__Holders *h,
+    struct buf *who, struct err *e)
+{
+	struct program any = { .row = NULL };
+	const struct service *row;
+
+	for (row = p->how->services; row->name != NULL; row++)
+		if (row->run == RUN_PLATFORM)
+			any.row = row;
+	if (any.row == NULL || !program_may(pr->program.name, &any, "stage"))
+		return err_set(e, RC_PERM, "%s has no locks", pr->program.name);
+	return holders_end(
+	    p->state_dir, h->lock, h->signal, h->spare, pr->pid, who, e);
+}
+
 static void
-reply(struct proc *pr, pid_t pid, const struct err *e)
+reply(struct proc *pr, pid_t pid, struct buf *who, bool spared,
+    const struct err *e)
 {
 	Super__Reply r = SUPER__REPLY__INIT;
 	Super__Failure f = SUPER__FAILURE__INIT;
@@ -153,6 +172,9 @@ reply(struct proc *pr, pid_t pid, const struct err *e)
 	} else {
 		r.has_pid = true;
 		r.pid = pid;
+		r.has_spared = r.spared = spared;
+		if (who->len > 0)
+			r.holders = who->p;
 	}
 	if (super_send(pr->sock, &r.base, NULL, 0) == -1)
 		log_warn("-", "%s does not read its answers: %s",
@@ -166,6 +188,8 @@ launched_asked(struct super *p, struct proc *pr)
 	ProtobufCMessage *m = NULL;
 	struct launch what;
 	size_t n = 0, i;
+	struct buf who = BUF_INIT;
+	bool spared = false;
 	struct err e;
 	int fds[4], rv;
 	pid_t pid;
@@ -188,10 +212,17 @@ launched_asked(struct super *p, struct proc *pr)
 		rv = signal_it(p, pr, ((Super__Request *)m)->kill, &e);
 	else if (rv == 3)
 		rv = all_restart(p, pr, &e);
+	else if (rv == 4) {
+		rv = holders(p, pr, ((Super__Request *)m)->holders, &who, &e);
+		spared = rv == 1;
+	}
 	if (rv == -1)
 		log_debug("-", "%s: refused: %s", pr->program.name, e.text);
-	reply(pr, rv, rv == -1 ? &e : NULL);
+	if (who.len > SUPER_MAX / 2) /* a fork bomb; some names will do */
+		who.p[SUPER_MAX / 2] = '\0';
+	reply(pr, rv, &who, spared, rv == -1 ? &e : NULL);
 out:
+	buf_free(&who);
 	for (i = 0; i < n; i++)
 		close(fds[i]);
 	arena_free(a);

@@ -33,6 +33,11 @@ int ask_open(struct launcher *l, struct err *e);
 void ask_close(struct launcher *l);
 pid_t ask_launch(struct launcher *l, const struct launch *what, struct err *e);
 int ask_next(struct launcher *l, pid_t *pid, int *status);
+int ask_holders(struct launcher *l, const char *lock, int sig, bool spare,
+    struct buf *who, struct err *e);
+/* launcher_holders, as we are ourselves; `but` that process. */
+int holders_end(const char *state_dir, const char *name, int sig, bool spare,
+    pid_t but, struct buf *who, struct err *e);
 int ask_kill(struct launcher *l, pid_t pid, int sig, struct err *e);
 
 #endif

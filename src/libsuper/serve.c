@@ -137,16 +137,16 @@ super_request(const Super__Request *r, struct launch *what, const int *fds,
 	size_t i, n = 0;
 
 	*what = (struct launch){ .in = -1, .out = -1, .err = -1, .lock = -1 };
-	if ((r->launch != NULL) + (r->kill != NULL) + (r->restart != NULL) != 1)
-		return err_set(e, RC_PERM, "none of launch, kill and restart");
-	if (r->restart != NULL)
-		return n_fds == 0
-			   ? 3
-			   : err_set(e, RC_PERM, "restart takes no descriptor");
-	if (r->kill != NULL)
-		return n_fds == 0
-			   ? 2
-			   : err_set(e, RC_PERM, "kill takes no descriptor");
+	if ((r->launch != NULL) + (r->kill != NULL) + (r->restart != NULL) +
+		(r->holders != NULL) !=
+	    1)
+		return err_set(
+		    e, RC_PERM, "none of launch, kill, restart and holders");
+	if (r->launch == NULL && n_fds > 0)
+		return err_set(
+		    e, RC_PERM, "only a launch comes with descriptors");
+	if (r->launch == NULL)
+		return r->kill != NULL ? 2 : r->restart != NULL ? 3 : 4;
 	left = r->launch->fds;
 	for (i = 0; i < NITEMS(slot); i++) {
 		if ((left & (1U << number[i])) == 0)

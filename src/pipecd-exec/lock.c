@@ -3,17 +3,14 @@
  * everything it starts inherits it again: whoever holds it is something that
  * a stage of this application left alive.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "exec.h"
@@ -39,115 +36,23 @@ lock_take(struct exec *x, const char *application_id, struct err *e)
 	return -1;
 }
 
-/* Whether that descriptor holds the lock, and does not just name the file. */
-static bool
-locked(const char *pid, const char *fd, struct buf *b)
-{
-	char path[96];
-	struct err e;
-
-	(void)snprintf(path, sizeof(path), "/proc/%.16s/fdinfo/%.16s", pid, fd);
-	buf_reset(b);
-	return file_read(path, 65536, b, &e) == 1 &&
-	       strstr(b->p, "FLOCK") != NULL;
-}
-
-/*
- * Whether a process holds the lock on that file.  A service that a stage
- * started for good has the file open too, but its stage gave the lock back.
- */
-static bool
-holds(const char *pid, const struct stat *want)
-{
-	struct buf b = BUF_INIT;
-	char path[64];
-	struct dirent *f;
-	struct stat st;
-	bool yes = false;
-	DIR *d;
-
-	(void)snprintf(path, sizeof(path), "/proc/%.16s/fd", pid);
-	if ((d = opendir(path)) == NULL)
-		return false;
-	while (!yes && (f = readdir(d)) != NULL)
-		if (f->d_name[0] != '.' &&
-		    fstatat(dirfd(d), f->d_name, &st, 0) == 0)
-			yes = st.st_dev == want->st_dev &&
-			      st.st_ino == want->st_ino &&
-			      locked(pid, f->d_name, &b);
-	closedir(d);
-	buf_free(&b);
-	return yes;
-}
-
-/*
- * Whether it runs in a group but no session of its own: a platform put it
- * there (terraform), with a signal that asked it to end when its stage died.
- */
-static bool
-told(const char *pid)
-{
-	long group = 0, session = 0;
-	struct buf b = BUF_INIT;
-	char path[64];
-	struct err e;
-	char *p;
-
-	(void)snprintf(path, sizeof(path), "/proc/%.16s/stat", pid);
-	if (file_read(path, 4096, &b, &e) == 1 &&
-	    (p = strrchr(b.p, ')')) != NULL && strlen(p) > 4) {
-		(void)strtol(p + 4, &p, 10); /* ") S " and the parent */
-		group = strtol(p, &p, 10);
-		session = strtol(p, &p, 10);
-	}
-	buf_free(&b);
-	return group != session;
-}
-
-static void
-name_add(struct buf *who, const char *pid)
-{
-	char path[64];
-	struct buf b = BUF_INIT;
-	struct err e;
-
-	(void)snprintf(path, sizeof(path), "/proc/%.16s/comm", pid);
-	if (file_read(path, 64, &b, &e) != 1)
-		buf_reset(&b);
-	while (b.len > 0 && b.p[b.len - 1] == '\n')
-		b.p[--b.len] = '\0';
-	buf_printf(who, "%s%s (%s)", who->len > 0 ? ", " : "", pid, b.p);
-	buf_free(&b);
-}
-
 bool
 lock_break(struct exec *x, const char *application_id, int64_t waited,
     bool orderly, struct buf *who)
 {
-	struct dirent *p;
-	struct stat st;
-	bool patient = false;
-	DIR *d;
+	int sig = waited == 0				  ? SIGTERM
+		  : waited < 0 || waited >= TERM_GRACE_MS ? SIGKILL
+							  : 0;
+	struct err e;
+	int rv;
 
-	if (fstatat(x->lock_fd, application_id, &st, 0) == -1 ||
-	    (d = opendir("/proc")) == NULL)
-		return false;
-	while ((p = readdir(d)) != NULL) {
-		long pid = strtol(p->d_name, NULL, 10);
-
-		if (pid <= 1 || pid == (long)getpid() || !holds(p->d_name, &st))
-			continue;
-		name_add(who, p->d_name);
-		/* Asked a second time, terraform would drop what it does. */
-		if (orderly && waited < LOCK_ORDER_MS && told(p->d_name))
-			patient = true;
-		else if (waited == 0)
-			(void)kill((pid_t)pid, SIGTERM);
-		else if (waited < 0 || waited >= TERM_GRACE_MS)
-			(void)kill((pid_t)pid, SIGKILL);
-	}
-	closedir(d);
-	return patient;
+	/* Asked a second time, terraform would drop what it does. */
+	rv = launcher_holders(x->launcher, application_id, sig,
+	    orderly && waited < LOCK_ORDER_MS, who, &e);
+	if (rv == -1)
+		log_warn("-", "%s/run/lock/%s: %s", x->state_dir,
+		    application_id, e.text);
+	return rv == 1;
 }
 
 int64_t
