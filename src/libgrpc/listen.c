@@ -130,8 +130,8 @@ grpc_listen(const char *address, bool share, struct err *e)
 			*list, *ai;
 	struct sockaddr_storage ss;
 	char host[256], service[8];
-	socklen_t len;
-	uint16_t port;
+	socklen_t len = 0;
+	uint16_t port = 0;
 	int fd = -1, r;
 
 	if (str_prefix(address, "unix:")) {
