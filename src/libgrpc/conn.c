@@ -1,8 +1,13 @@
 /* A server's connection: what is spoken on it, and for how long. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
+
+enum {
+	LINGER_MS = 2000
+};
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -62,6 +67,54 @@ conn_kill(struct conn *c, const char *why)
 	loop_free_later(s->loop, conn_free, c);
 }
 
+/*
+ * A socket that is closed with bytes unread is reset, and takes the answer with
+ * it: HTTP/1.1 waits a moment for the peer to have it.
+ */
+static void
+conn_linger(struct conn *c)
+{
+	int64_t now = loop_now(c->server->loop);
+
+	if (c->h1 == NULL || c->half || c->wire.broken) {
+		conn_kill(c, "all is said");
+		return;
+	}
+	c->state = CONN_LINGER;
+	if (c->wire.ssl != NULL)
+		(void)SSL_shutdown(c->wire.ssl);
+	(void)shutdown(c->wire.fd, SHUT_WR);
+	c->opened_ms = now;
+	loop_watch_for(c->server->loop, &c->wire.watch, EPOLLIN);
+	loop_timer(c->server->loop, &c->timer, now + LINGER_MS, conn_tick, c);
+}
+
+static void
+conn_lingering(struct conn *c)
+{
+	struct grpc_server *s = c->server;
+	ssize_t n;
+
+	n = recv(c->wire.fd, s->scratch, sizeof(s->scratch), 0);
+	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
+		conn_kill(c, "all is said");
+}
+
+/*
+ * The peer sends no more.  Who waits for one answer may still read it; who
+ * reads a stream of them has gone.
+ */
+static bool
+conn_half(struct conn *c)
+{
+	const struct xchg *x = c->xchgs;
+
+	c->half = true;
+	return x != NULL && !x->events &&
+	       (x->kind == X_PAGE || x->call.method == NULL ||
+		   !x->call.method->stream);
+}
+
 /* What goes out: frames are made, sent, and what they leave is looked at. */
 static void
 conn_send(void *arg)
@@ -79,10 +132,14 @@ conn_send(void *arg)
 	if (c->state == CONN_DEAD)
 		return;
 	if (c->closing && wire_unsent(&c->wire) == 0) {
-		conn_kill(c, "all is said");
+		conn_linger(c);
 		return;
 	}
 	wire_wait(&c->wire, c->h1 == NULL || h1_reads(c));
+	/* Who has been told that it sends no more need not be told again. */
+	if (c->half)
+		loop_watch_for(c->server->loop, &c->wire.watch,
+		    c->wire.watch.events & ~(uint32_t)EPOLLRDHUP);
 	return;
 broken:
 	conn_kill(c, c->wire.why[0] != '\0' ? c->wire.why : "gone");
@@ -200,6 +257,12 @@ conn_event(void *arg, uint32_t events)
 
 	if (c->state == CONN_DEAD)
 		return;
+	if (c->state == CONN_LINGER) {
+		conn_lingering(c);
+		return;
+	}
+	if ((events & EPOLLRDHUP) != 0 && !conn_half(c))
+		goto kill;
 	if (c->state == CONN_SHAKE && conn_shake(c) == -1)
 		goto kill;
 	if (c->state == CONN_SHAKE)
@@ -238,7 +301,7 @@ conn_look(struct conn *c, int64_t now)
 		then = x->next;
 		if (x->closed)
 			continue;
-		if (!x->in_done && !x->out_done)
+		if (!x->in_done)
 			due = x->due_ms;
 		else if (xchg_unsent(x) > 0)
 			due = x->moved_ms + wait;
@@ -311,6 +374,10 @@ conn_tick(void *arg)
 	const struct grpc_limits *l = &c->server->o.limits;
 	int64_t now = loop_now(c->server->loop), next, k;
 
+	if (c->state == CONN_LINGER) {
+		conn_kill(c, "all is said");
+		return;
+	}
 	if (c->state == CONN_SHAKE || c->state == CONN_SNIFF) {
 		next = c->opened_ms + l->handshake_ms;
 		if (now >= next) {

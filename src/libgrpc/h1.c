@@ -278,16 +278,33 @@ h1_read(struct conn *c, const uint8_t *p, size_t n)
 /* Answers. */
 
 static const char *
-reason(int status)
+reason_name(int status)
 {
 	switch (status) {
 #define REASON(n, k, s) \
 	case n: \
-		return #s;
+		return #k;
 		HTTP_STATUS_MAP(REASON)
 #undef REASON
 	}
 	return "";
+}
+
+/* NOT_FOUND is written "Not Found". */
+static void
+reason(struct buf *b, int status)
+{
+	const char *s = reason_name(status);
+	bool first = true;
+
+	for (; *s != '\0'; s++) {
+		if (*s == '_')
+			buf_addc(b, ' ');
+		else
+			buf_addc(
+			    b, first || status == 200 ? *s : (char)(*s | 32));
+		first = *s == '_';
+	}
 }
 
 static void
@@ -312,7 +329,9 @@ h1_head(struct xchg *x, int status, const char *type, int64_t length, bool end)
 	x->chunked = length < 0 && !end && h->parser.http_minor >= 1;
 	if (length < 0 && !end && !x->chunked)
 		h->keep = false;
-	buf_printf(&b, "HTTP/1.1 %d %s\r\n", status, reason(status));
+	buf_printf(&b, "HTTP/1.1 %d ", status);
+	reason(&b, status);
+	buf_adds(&b, "\r\n");
 	if (type != NULL)
 		line(&b, "content-type", type);
 	for (i = 0; i < x->n_set; i++)

@@ -4,6 +4,10 @@
 
 #include "internal.h"
 
+enum {
+	SKIP = 16u << 20
+};
+
 /* Too many frames that nobody needs: tell it, and go. */
 static int
 enough(struct conn *c, int cost)
@@ -104,6 +108,8 @@ on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t *p,
 	(void)arg;
 	if (x != NULL && !x->closed && !x->out_done)
 		route_data(x, p, n);
+	else if (x != NULL && !x->closed && (x->skipped += n) > SKIP)
+		h2s_cut(x, NGHTTP2_NO_ERROR);
 	/* What is kept is counted there; the window only keeps the pace. */
 	(void)nghttp2_session_consume(h2, id, n);
 	return 0;
@@ -131,8 +137,11 @@ on_sent(nghttp2_session *h2, const nghttp2_frame *f, void *arg)
 	if (!(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
 	x = nghttp2_session_get_stream_user_data(h2, f->hd.stream_id);
-	/* It would go on sending what nobody reads. */
-	if (x != NULL && !x->in_done)
+	/*
+	 * It would go on sending what nobody reads.  Not all clients of plain
+	 * HTTP take that for the answer it is: some of theirs is read.
+	 */
+	if (x != NULL && !x->in_done && x->kind == X_GRPC)
 		return nghttp2_submit_rst_stream(
 		    h2, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_NO_ERROR);
 	return 0;

@@ -153,6 +153,7 @@ struct xchg {
 	int64_t due_ms; /* until when it has to have arrived whole */
 	struct frame_in in;
 	size_t charged; /* counted against the limits */
+	size_t skipped; /* bytes of a request that was answered before */
 	bool in_done;	/* it has arrived whole */
 	bool one;	/* its one message was there */
 	/* What goes out. */
@@ -184,6 +185,7 @@ enum conn_state {
 	CONN_SNIFF, /* which HTTP is it? */
 	CONN_H2,
 	CONN_H1,
+	CONN_LINGER, /* all is said; what still comes is not read */
 	CONN_DEAD
 };
 struct h1;
@@ -205,6 +207,7 @@ struct conn {
 	struct h2_patience patience;
 	bool pinged, going, going_sent;
 	bool closing; /* when all is sent */
+	bool half;    /* the peer sends no more */
 	struct loop_timer timer;
 	struct loop_task flush, more;
 	struct grpc_tls *tls;

@@ -219,8 +219,7 @@ wire_wait(struct wire *w, bool read)
 
 	if (w->fd == -1)
 		return;
-	if (read)
-		events |= EPOLLIN;
+	events |= read ? EPOLLIN : EPOLLRDHUP;
 	if (w->want_write || wire_unsent(w) > 0)
 		events |= EPOLLOUT;
 	loop_watch_for(w->loop, &w->watch, events);

@@ -232,7 +232,8 @@ run_timers(struct loop *l)
 	struct loop_timer *t;
 	size_t most = l->heap_len;
 
-	while (most-- > 0 && l->heap_len > 0 && (t = l->heap[1])->at_ms <= l->now) {
+	while (most-- > 0 && l->heap_len > 0 &&
+	       (t = l->heap[1])->at_ms <= l->now) {
 		loop_timer_stop(l, t);
 		t->fn(t->arg);
 	}
