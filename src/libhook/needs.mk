@@ -1,0 +1,1 @@
+NEEDS.libhook := libhash libbase -ljansson
