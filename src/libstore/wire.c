@@ -104,7 +104,7 @@ wire_put(struct wire *w, const void *head, size_t n, const ProtobufCMessage *m)
 }
 
 int
-wire_flush(struct wire *w)
+wire_drain(struct wire *w)
 {
 	ssize_t n;
 

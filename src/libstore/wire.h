@@ -32,7 +32,7 @@ int wire_next(struct wire *w, const uint8_t **p, size_t *n);
 void wire_put(
     struct wire *w, const void *head, size_t n, const ProtobufCMessage *m);
 /* Send what can be sent: 1 all of it; 0 the rest later; -1 gone. */
-int wire_flush(struct wire *w);
+int wire_drain(struct wire *w);
 size_t wire_waiting(const struct wire *w); /* bytes not sent yet */
 
 #endif

@@ -199,9 +199,7 @@ turn(struct daemon *d)
 		log_debug("-", "lease: %s", e.text);
 	}
 	for (i = 0; i < d->n && d->o->holder && !d->stop; i++) {
-		/* Who is told that we are ready finds his project there. */
-		if (!due(d, i, now_ms()) ||
-		    (!d->ready && jobs[i].when != WHEN_START))
+		if (!due(d, i, now_ms()))
 			continue;
 		run(d, i);
 		signals(d);
@@ -209,7 +207,6 @@ turn(struct daemon *d)
 	if (!d->ready) {
 		d->ready = true;
 		ready();
-		return; /* and once more, without waiting */
 	}
 	if (d->watch == 0)
 		watch(d);

@@ -93,7 +93,7 @@ client_flush(void *arg)
 		return;
 	if (c->lost && wire_waiting(&c->w) < WATCH_MAX / 2)
 		lost_say(c);
-	if (wire_flush(&c->w) == -1) {
+	if (wire_drain(&c->w) == -1) {
 		client_gone(c);
 		return;
 	}

@@ -271,7 +271,7 @@ front_close(struct front *f)
 	while ((c = f->clients) != NULL) {
 		c->jobs = 0;
 		f->once = false;
-		(void)wire_flush(&c->w);
+		(void)wire_drain(&c->w);
 		client_drop(c);
 	}
 	for (i = 0; i < f->n_jobs; i++) {

@@ -229,7 +229,7 @@ writer_event(void *arg, uint32_t events)
 	const uint8_t *p;
 	size_t n;
 
-	if ((events & EPOLLOUT) != 0 && wire_flush(&f->writer) == 1)
+	if ((events & EPOLLOUT) != 0 && wire_drain(&f->writer) == 1)
 		loop_watch_for(f->l, &f->writer_watch, EPOLLIN);
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0)
 		return;
@@ -248,7 +248,7 @@ writer_flush(void *arg)
 
 	if (f->writer.fd == -1)
 		return;
-	switch (wire_flush(&f->writer)) {
+	switch (wire_drain(&f->writer)) {
 	case 0:
 		loop_watch_for(f->l, &f->writer_watch, EPOLLIN | EPOLLOUT);
 		break;
@@ -369,7 +369,7 @@ worker_event(void *arg, uint32_t events)
 	uint64_t id;
 	size_t n;
 
-	if ((events & EPOLLOUT) != 0 && wire_flush(&k->w) == 1)
+	if ((events & EPOLLOUT) != 0 && wire_drain(&k->w) == 1)
 		loop_watch_for(f->l, &k->watch, EPOLLIN);
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0)
 		return;
@@ -495,7 +495,7 @@ pool_run(struct pool *p)
 		p->n_waiting--;
 		k->job = x->job;
 		wire_put(&k->w, x->message.p, x->message.len, NULL);
-		if (wire_flush(&k->w) == 0)
+		if (wire_drain(&k->w) == 0)
 			loop_watch_for(p->f->l, &k->watch, EPOLLIN | EPOLLOUT);
 		buf_free(&x->message);
 		free(x);

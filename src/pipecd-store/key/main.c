@@ -11,8 +11,6 @@
  *	Hashes are $2a$, $2b$ and $2y$; new ones are $2a$10$, as PipeCD has
  *	them.  Keys of more than 72 bytes are none: bcrypt would cut them off
  *	without a word.
- * OPTIONS
- *	None: it is started by pipecd-store.
  * INPUT
  *	Messages of storework.proto (Bcrypt), each after its length.
  * OUTPUT
@@ -137,7 +135,7 @@ main(int argc, char *argv[])
 			}
 			answer(b, c, a);
 			wire_put(&w, head, HEAD, &b->base);
-			if (wire_flush(&w) == -1)
+			if (wire_drain(&w) == -1)
 				goto out;
 		}
 out:

@@ -11,8 +11,6 @@
  *
  *	With filestore.type DIR objects are files below <stateDir>/objects,
  *	replaced as a whole and synced before that is said.
- * OPTIONS
- *	None: it is started by pipecd-store.
  * INPUT
  *	Messages of store.proto (Object...), each after its length.
  * OUTPUT
@@ -225,7 +223,7 @@ serve(struct objects *o, struct err *e)
 			store__reply__init(&r);
 			answer(o, q, &r, a);
 			wire_put(&w, head, HEAD, &r.base);
-			if (wire_flush(&w) == -1)
+			if (wire_drain(&w) == -1)
 				break;
 		}
 	rv = 0;

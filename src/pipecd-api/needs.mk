@@ -1,0 +1,1 @@
+NEEDS.pipecd-api := libgrpc libstore libinsight libconf libseal libhash libhook libsandbox
