@@ -54,8 +54,10 @@ struct job {
 	char *root, *dir; /* owned: the checkout, NULL: none */
 	char *out_dir;	  /* owned: of a render under way */
 	struct buf objects;
-	bool rendered; /* the objects are in their file */
-	bool heard;    /* the platform has said a state */
+	bool rendered;	  /* the objects are in their file */
+	bool heard;	  /* the platform has said a state */
+	bool heard_again; /* and then, too */
+	bool shown;	  /* it differs: looked at again beside its source */
 	bool over;
 	int tries;
 	/* What it comes to. */
