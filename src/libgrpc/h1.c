@@ -36,6 +36,11 @@ on_begin(llhttp_t *p)
 	struct h1 *h = p->data;
 
 	h->x = xchg_new(h->conn);
+	/* A head is small: it has no more time than a handshake. */
+	h->x->due_ms = loop_now(h->conn->server->loop) +
+		       h->conn->server->o.limits.handshake_ms;
+	loop_timer(h->conn->server->loop, &h->conn->timer, h->x->due_ms,
+	    h->conn->timer.fn, h->conn);
 	buf_reset(&h->url);
 	buf_reset(&h->name);
 	buf_reset(&h->value);
@@ -136,6 +141,8 @@ on_head(llhttp_t *p)
 	    xchg_find(x, "host") == NULL)
 		return refuse(h, 400);
 	h->keep = llhttp_should_keep_alive(p) != 0;
+	x->due_ms = loop_now(h->conn->server->loop) +
+		    h->conn->server->o.limits.request_ms;
 	x->empty = strcmp(x->method, "HEAD") == 0;
 	route_begin(x);
 	expect = xchg_find(x, "expect");

@@ -22,6 +22,16 @@ enough(struct conn *c, int cost)
 	return 0;
 }
 
+/* Priorities and what nobody knows are skipped before they get a name. */
+static int
+on_begin_frame(nghttp2_session *h2, const nghttp2_frame_hd *hd, void *arg)
+{
+	(void)h2;
+	if (hd->type == NGHTTP2_PRIORITY || hd->type > NGHTTP2_CONTINUATION)
+		return enough(arg, 1);
+	return 0;
+}
+
 static int
 on_begin_headers(nghttp2_session *h2, const nghttp2_frame *f, void *arg)
 {
@@ -77,7 +87,6 @@ on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *arg)
 	case NGHTTP2_SETTINGS:
 		return enough(c, (f->hd.flags & NGHTTP2_FLAG_ACK) ? 0 : 10);
 	case NGHTTP2_PING:
-	case NGHTTP2_PRIORITY:
 		return enough(c, (f->hd.flags & NGHTTP2_FLAG_ACK) ? 0 : 1);
 	default:
 		return 0;
@@ -169,6 +178,8 @@ h2s_open(struct conn *c)
 	int r;
 
 	must(nghttp2_session_callbacks_new(&cb) == 0);
+	nghttp2_session_callbacks_set_on_begin_frame_callback(
+	    cb, on_begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(
 	    cb, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(cb, on_header);

@@ -14,6 +14,7 @@ grpc_server() {
 	: "${CERTS:=$BATS_FILE_TMPDIR/certs}"
 	[ -f "$CERTS/cert.pem" ] || grpc_certs "$CERTS"
 	OUT=$BATS_TEST_TMPDIR/server.out ERR=$BATS_TEST_TMPDIR/server.err
+	rm -f "$OUT" # its lines are of another
 	"$TESTBIN/libgrpc/server" -a 127.0.0.1:0 -t 127.0.0.1:0 \
 		-c "$CERTS/cert.pem" -k "$CERTS/key.pem" "$@" >"$OUT" 2>"$ERR" 3>&- &
 	SERVER=$!

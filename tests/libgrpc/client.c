@@ -117,15 +117,6 @@ state(void *arg, bool up, const char *why)
 	fprintf(stderr, "%s%s\n", up ? "up" : "down: ", why);
 }
 
-static const char *
-big(long n)
-{
-	char *s = xcalloc(1, (size_t)n + 1);
-
-	memset(s, 'x', (size_t)n);
-	return s;
-}
-
 int
 main(int argc, char *argv[])
 {
@@ -133,7 +124,7 @@ main(int argc, char *argv[])
 	Model__ApplicationGitRepository req =
 	    MODEL__APPLICATION_GIT_REPOSITORY__INIT;
 	struct grpc_pair pairs[16];
-	struct buf b = BUF_INIT;
+	struct buf b = BUF_INIT, big = BUF_INIT;
 	char path[256];
 	long cancel_ms = -1;
 	char *v;
@@ -192,7 +183,10 @@ main(int argc, char *argv[])
 			cancel_ms = atol(optarg);
 			break;
 		case 'G':
-			req.branch = (char *)(uintptr_t)big(atol(optarg));
+			big.len = 0;
+			while (big.len < (size_t)atol(optarg))
+				buf_addc(&big, 'x');
+			req.branch = big.p;
 			break;
 		default:
 			usage("client [-st] address method [id ...]");
@@ -228,5 +222,6 @@ main(int argc, char *argv[])
 	grpc_client_close(t.client);
 	loop_close(t.loop);
 	buf_free(&b);
+	buf_free(&big);
 	return t.worst;
 }

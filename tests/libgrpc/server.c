@@ -11,6 +11,7 @@
  *	Count	a stream: `remote` messages with id 1, 2, ..., branch as it came
  *	CountFail	the same, then status 9
  *	Tick	a stream: a message at once, and then none
+ *	Meta	the request, a model.DeploymentMetadata (maps), decoded
  *
  *	server [-a address]... [-t address]... [-c cert] [-k key] [-C ca]
  *	    [-L limit=value]...
@@ -26,6 +27,7 @@
 
 #include "grpc.h"
 #include "model/common.pb-c.h"
+#include "model/deployment.pb-c.h"
 #include "msg.h"
 
 typedef Model__ApplicationGitRepository Repo;
@@ -188,6 +190,11 @@ static const struct grpc_method methods[] = {
 	ROW("Count", count, true, false),
 	ROW("CountFail", count, true, false),
 	ROW("Tick", count, true, false),
+	{ .service = "grpc.service.echo.Echo",
+	    .name = "Meta",
+	    .req = &model__deployment_metadata__descriptor,
+	    .res = &model__deployment_metadata__descriptor,
+	    .call = get },
 };
 
 static void
