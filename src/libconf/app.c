@@ -50,6 +50,14 @@ kind_of(const char *kind)
 	return i < NITEMS(kinds) ? &kinds[i] : NULL;
 }
 
+const char *
+app_plugin(const char *kind)
+{
+	const struct app_kind *k = kind_of(kind);
+
+	return k != NULL ? k->plugin : NULL;
+}
+
 int
 app_own(const char *kind)
 {

@@ -306,6 +306,13 @@ int conf_check_main(char *const *files);
 /* Whether a plugin has the name of one of PipeCD's own platforms. */
 bool conf_plugin_known(const char *name);
 
+/*
+ * A v0 application file as kind Application, which PipeCD v1 and we read the
+ * same from.  Comments do not survive.  -1: it is none, or has mistakes.
+ */
+int conf_migrate(struct buf *out, const char *name, const char *text, size_t n,
+    struct err *e);
+
 /* Whether a file of this base name is an application's config. */
 bool conf_is_app_file(const char *base);
 

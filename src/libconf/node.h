@@ -68,6 +68,13 @@ int node_json(struct node **root, const char *name, const char *text, size_t n,
 
 /* Append it as JSON on one line; NULL is null. */
 void node_print(struct buf *b, const struct node *n);
+/*
+ * Append it as YAML in blocks, each line after `indent` blanks and ended.  Keys
+ * keep their order; text is plain where nobody can take it for something else.
+ */
+void node_print_yaml(struct buf *b, const struct node *n, int indent);
+/* Text as a YAML scalar on the line that b ends with. */
+void node_plain(struct buf *b, const char *s);
 /* The value of a key, NULL when a map does not have it (or it is no map). */
 const struct node *node_get(const struct node *map, const char *key);
 

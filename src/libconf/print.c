@@ -53,33 +53,6 @@ sees(const struct printer *p, const struct key *k)
 	       (k->flags & who_flag[p->who]) != 0;
 }
 
-/* Text as YAML: plain where nobody can mistake it. */
-static void
-print_str(struct buf *b, const char *s)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
-				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "/._-";
-	struct node n = { .type = NODE_STRING };
-	struct nodes ns = { .a = NULL };
-	struct err e;
-	bool safe;
-
-	safe = strlen(s) > 0 && strspn(s, plain) == strlen(s) &&
-	       strchr("0123456789-.", s[0]) == NULL;
-	if (safe && strlen(s) < 6) { /* true, null, off ... */
-		ns.a = arena_new();
-		safe = scalar_resolve(&n, &ns, NULL, true, s, strlen(s), &e) ==
-			   0 &&
-		       n.type == NODE_STRING;
-		arena_free(ns.a);
-	}
-	if (safe)
-		buf_adds(b, s);
-	else
-		node_quote(b, s, strlen(s));
-}
-
 static void
 print_duration(struct buf *b, int64_t ms)
 {
@@ -109,12 +82,12 @@ print_remote(struct buf *b, const char *s)
 		if (at != NULL && (colon != NULL || !str_prefix(s, "ssh"))) {
 			buf_add(&t, s, (size_t)(from - s));
 			buf_adds(&t, at + 1);
-			print_str(b, t.p);
+			node_plain(b, t.p);
 			buf_free(&t);
 			return;
 		}
 	}
-	print_str(b, s);
+	node_plain(b, s);
 }
 
 static void print_object(struct printer *p, const struct object *o,
@@ -182,7 +155,7 @@ print_strs(struct buf *b, const char *const *v, size_t n)
 	buf_addc(b, '[');
 	for (i = 0; i < n; i++) {
 		buf_adds(b, i > 0 ? ", " : "");
-		print_str(b, v[i]);
+		node_plain(b, v[i]);
 	}
 	buf_adds(b, "]\n");
 }
@@ -197,7 +170,7 @@ print_pairs(struct buf *b, const struct conf_pair *v, size_t n)
 		buf_adds(b, i > 0 ? ", " : "");
 		node_quote(b, v[i].key, strlen(v[i].key));
 		buf_adds(b, ": ");
-		print_str(b, v[i].value);
+		node_plain(b, v[i].value);
 	}
 	buf_adds(b, "}\n");
 }
@@ -289,7 +262,7 @@ print_scalar(struct printer *p, const struct key *k, const char *at)
 			     (p->who != WHO_GITWATCH && p->who != WHO_PUSH)))
 			print_remote(p->b, s);
 		else
-			print_str(p->b, s);
+			node_plain(p->b, s);
 		return true;
 	case K_BOOL:
 	case K_OFF:

@@ -53,6 +53,8 @@ const char *provider_type(const char *plugin);
 /* OBJ_ of what a built-in plugin's targets have as config. */
 int target_object(const char *plugin);
 
+/* The platform of a v0 kind; NULL for Application and what is no kind. */
+const char *app_plugin(const char *kind);
 /* OBJ_ of what a v0 kind has of its own. */
 int app_own(const char *kind);
 /* Every kind there is, NULL at the end; OBJ_ of one's spec. */

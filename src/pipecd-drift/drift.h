@@ -54,10 +54,8 @@ struct job {
 	char *root, *dir; /* owned: the checkout, NULL: none */
 	char *out_dir;	  /* owned: of a render under way */
 	struct buf objects;
-	bool rendered;	  /* the objects are in their file */
-	bool heard;	  /* the platform has said a state */
-	bool heard_again; /* and then, too */
-	bool shown;	  /* it differs: looked at again beside its source */
+	bool rendered; /* the objects are in their file */
+	bool heard;    /* the platform has said a state */
 	bool over;
 	int tries;
 	/* What it comes to. */

@@ -304,7 +304,7 @@ front_main(const struct conf_control *conf, bool once, struct err *e)
 	if (front_open(&f, e) == -1)
 		goto out;
 	ready();
-	log_info("-", "serving %s", f.places.state);
+	log_at(once ? LOG_DEBUG : LOG_INFO, "-", "serving %s", f.places.state);
 	fold_start(&f);
 	rv = loop_run(f.l, e);
 	if (rv == 0 && f.exit != RC_OK)

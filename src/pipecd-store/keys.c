@@ -322,6 +322,8 @@ admin_key(struct making *k, Model__Project *p, struct answer *w)
 	}
 	if (*k->q->make->username != '\0')
 		p->static_admin->username = k->q->make->username;
+	else if (*p->static_admin->username == '\0')
+		p->static_admin->username = arena_strdup(w->a, "admin");
 	p->static_admin->password_hash = k->q->hash;
 	w->r.username = p->static_admin->username;
 }

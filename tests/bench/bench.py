@@ -386,17 +386,11 @@ def growth():
 
 
 ALL = [floors, frames, configs, yaml50, start, latency, one_of_1000, all_of_1000, idle_1, growth]
+wanted = sys.argv[1:]
+print(f"{'what':<66} {'measured':>26}  {'bar':<22}")
 sync_ms = 1.0
-
-
-def main(wanted):
-    print(f"{'what':<66} {'measured':>26}  {'bar':<22}")
-    for b in ALL:
-        if not wanted or b.__name__ in wanted or b is floors:
-            b()
-    print(f"{missed} bar{'' if missed == 1 else 's'} missed")
-    return 1 if missed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+for b in ALL:
+    if not wanted or b.__name__ in wanted or b is floors:
+        b()
+print(f"{missed} bar{'' if missed == 1 else 's'} missed")
+sys.exit(1 if missed else 0)

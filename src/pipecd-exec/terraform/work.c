@@ -68,8 +68,8 @@ tool_hash(const struct work *w, const struct conf_tool *t, struct err *e)
 			close(fd);
 		return -1;
 	}
-	record =
-	    arena_printf(a, "%s/cache/terraform/tool-%s", w->r->conf->state_dir, t->name);
+	record = arena_printf(
+	    a, "%s/cache/terraform/tool-%s", w->r->conf->state_dir, t->name);
 	now = arena_printf(a, "%s:%lld:%lld.%ld:%lld.%ld:%llu", t->sha256,
 	    (long long)st.st_size, (long long)st.st_mtim.tv_sec,
 	    st.st_mtim.tv_nsec, (long long)st.st_ctim.tv_sec,

@@ -1,0 +1,1 @@
+NEEDS.pipectl := libgrpc libstore libtext libconf libmsg
