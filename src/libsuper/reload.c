@@ -170,6 +170,8 @@ config_reload(struct super *p)
 		p->arena = a;
 		p->conf = conf;
 		apply(p);
+		if (p->how->reloaded != NULL)
+			p->how->reloaded(p);
 		log_info("-", "reloaded %s", p->path);
 	}
 	notify("READY=1");

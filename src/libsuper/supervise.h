@@ -102,6 +102,8 @@ struct super_how {
 	/* Before the first start and with each new configuration; may be NULL.
 	 */
 	int (*prepare)(struct super *p, const void *conf, struct err *e);
+	/* After a reload, for those who go on; may be NULL. */
+	void (*reloaded)(struct super *p);
 	/*
 	 * Who runs as whom, of the configuration; may be NULL, as what it
 	 * returns.

@@ -23,7 +23,8 @@
  *	SIGTERM and SIGINT drain: pipecd-api finishes what it was asked within
  *	the grace period, and then pipecd-store ends.  A second one ends all at
  *	once.  SIGHUP reads the config anew: a wrong one is refused and changes
- *	nothing; programs whose keys have changed are started again.
+ *	nothing; programs whose keys have changed are started again, and
+ *	pipecd-api reads its certificate anew.
  * OPTIONS
  *	-a number	so many pipecd-api, instead of apiProcesses
  *	-f config	the ControlPlane config, /etc/pipecd/control-plane.yaml
@@ -71,9 +72,11 @@
  * BUGS
  *	All programs run as the user that pipecd runs as.
  * SEE ALSO
- *	control-plane.yaml(5), piped(1)
+ *	control-plane.yaml(5), pipecd-store(1), pipecd-api(1), pipecd-ops(1),
+ *	piped(1)
  */
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,6 +176,18 @@ how_prepare(struct super *p, const void *conf, struct err *e)
 	return listen_all((struct pipecd *)p, conf, e);
 }
 
+/* A certificate may be another one under the same name. */
+static void
+how_reloaded(struct super *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->n_procs; i++)
+		if (p->procs[i].program.row->who == WHO_API &&
+		    p->procs[i].state == PROC_READY)
+			(void)kill(p->procs[i].pid, SIGHUP);
+}
+
 static const char *const dirs[] = { "run", NULL };
 
 static const struct super_how how = {
@@ -187,6 +202,7 @@ static const struct super_how how = {
 	.count = how_count,
 	.args = how_args,
 	.prepare = how_prepare,
+	.reloaded = how_reloaded,
 };
 
 /* --- options ---------------------------------------------------------------
