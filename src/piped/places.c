@@ -247,9 +247,9 @@ daemon_row(const struct service *s)
 }
 
 static int
-place_bus(struct super *p, const struct agent *g, int top, struct buf *taken,
-    struct err *e)
+place_bus(struct super *p, const struct agent *g, int top, struct err *e)
 {
+	struct buf taken = BUF_INIT; /* a dozen: said by the others */
 	const struct account *to, *from;
 	char path[128];
 	size_t i, k;
@@ -269,9 +269,12 @@ place_bus(struct super *p, const struct agent *g, int top, struct buf *taken,
 			if (place(p, top, path,
 				&(struct want){
 				    to->uid, from->gid, 02710, DROP },
-				taken, e) == -1)
+				&taken, e) == -1) {
+				buf_free(&taken);
 				return -1;
+			}
 		}
+	buf_free(&taken);
 	return 0;
 }
 
@@ -324,11 +327,13 @@ places_make(struct super *p, const struct agent *g, struct err *e)
 	for (i = 0; rv == 0 && i < NITEMS(places); i++)
 		rv = place_row(p, g, top, &places[i], &taken, e);
 	if (rv == 0)
-		rv = place_bus(p, g, top, &taken, e);
-	if (symlinkat("exec/exec.sock", top, "run/exec.sock") == -1 ||
-	    fchmodat(top, "format", 0644, 0) == -1)
-		log_debug(
-		    "-", "stateDir %s: %s", p->state_dir, strerror(errno));
+		rv = place_bus(p, g, top, e);
+	if (rv == 0 && fchmodat(top, "format", 0644, 0) == -1)
+		rv = err_sys(e, "chmod %s/format", p->state_dir);
+	if (rv == 0 &&
+	    symlinkat("exec/exec.sock", top, "run/exec.sock") == -1 &&
+	    errno != EEXIST)
+		rv = err_sys(e, "%s/run/exec.sock", p->state_dir);
 	close(top);
 	say_taken(p, &taken, true);
 	buf_free(&taken);
