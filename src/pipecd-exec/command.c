@@ -133,11 +133,55 @@ struct asked {
 	int client;
 };
 
+/*
+ * What became of a command from the bus; reason NULL: done.  It is said again
+ * until the answer is heard, and must then not be acted upon again: a second
+ * cancel, say, would kill the stage.
+ */
+static void
+bus_answer_say(struct exec *x, const char *id, const char *reason)
+{
+	Frame__CommandDone *done = arena_new_of(x->turn, Frame__CommandDone);
+
+	*done = (Frame__CommandDone)FRAME__COMMAND_DONE__INIT;
+	done->command_id = arena_strdup(x->turn, id);
+	done->status = reason == NULL ? MODEL__COMMAND_STATUS__COMMAND_SUCCEEDED
+				      : MODEL__COMMAND_STATUS__COMMAND_FAILED;
+	done->reason = arena_strdup(x->turn, reason);
+	tell(x, FRAME_OF(command_done, done));
+}
+
+static void
+bus_answer_keep(struct exec *x, const char *id, const char *reason)
+{
+	struct answered *a = &x->answered[x->n_answered++ % ANSWERED];
+
+	free(a->id);
+	free(a->reason);
+	a->id = xstrdup(id);
+	a->reason = xstrdup(reason);
+	bus_answer_say(x, id, reason);
+}
+
+static bool
+bus_answered(struct exec *x, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < ANSWERED && *id != '\0'; i++) {
+		if (x->answered[i].id == NULL ||
+		    strcmp(x->answered[i].id, id) != 0)
+			continue;
+		bus_answer_say(x, id, x->answered[i].reason);
+		return true;
+	}
+	return false;
+}
+
 static void
 answer_ok(const struct asked *q, const char *text)
 {
 	Frame__Ok *ok = arena_new_of(q->x->turn, Frame__Ok);
-	Frame__CommandDone *done;
 	struct frame f = { .kind = FRAME_ok, .re = q->re };
 
 	if (q->client != -1) {
@@ -148,18 +192,13 @@ answer_ok(const struct asked *q, const char *text)
 		return;
 	}
 	must(q->c != NULL); /* who is no client has sent a command frame */
-	done = arena_new_of(q->x->turn, Frame__CommandDone);
-	*done = (Frame__CommandDone)FRAME__COMMAND_DONE__INIT;
-	done->command_id = arena_strdup(q->x->turn, q->c->id);
-	done->status = MODEL__COMMAND_STATUS__COMMAND_SUCCEEDED;
-	tell(q->x, FRAME_OF(command_done, done));
+	bus_answer_keep(q->x, q->c->id, NULL);
 }
 
 static void
 answer_err(const struct asked *q, int exit, const char *text)
 {
 	Frame__Err *r = arena_new_of(q->x->turn, Frame__Err);
-	Frame__CommandDone *done;
 	struct frame f = { .kind = FRAME_err, .re = q->re };
 
 	if (q->client != -1) {
@@ -171,12 +210,7 @@ answer_err(const struct asked *q, int exit, const char *text)
 		return;
 	}
 	must(q->c != NULL); /* who is no client has sent a command frame */
-	done = arena_new_of(q->x->turn, Frame__CommandDone);
-	*done = (Frame__CommandDone)FRAME__COMMAND_DONE__INIT;
-	done->command_id = arena_strdup(q->x->turn, q->c->id);
-	done->status = MODEL__COMMAND_STATUS__COMMAND_FAILED;
-	done->reason = arena_strdup(q->x->turn, text);
-	tell(q->x, FRAME_OF(command_done, done));
+	bus_answer_keep(q->x, q->c->id, text);
 }
 
 /* --- which deployment and stage
@@ -405,6 +439,8 @@ command_frame(
 	struct deployment *d;
 	struct err e;
 
+	if (client == -1 && bus_answered(x, c->id))
+		return;
 	switch (c->type) {
 	case MODEL__COMMAND__TYPE__CANCEL_DEPLOYMENT:
 	case MODEL__COMMAND__TYPE__APPROVE_STAGE:

@@ -43,6 +43,7 @@ enum {
 	CHAIN_ORPHAN_MS = 24 * 3600 * 1000,
 	CLIENT_LINE = 65536,
 	CLIENTS_MAX = 64,
+	ANSWERED = 64, /* commands from the bus whose answer is known */
 };
 
 /* Where a deployment stands; the journal has the rest. */
@@ -218,6 +219,10 @@ struct exec {
 	struct checkout co;
 	struct resident *residents;
 	struct client client[CLIENTS_MAX];
+	struct answered {
+		char *id, *reason; /* owned; reason NULL: done */
+	} answered[ANSWERED];
+	size_t n_answered;
 	int client_serial;
 	int64_t sweep_at;  /* retention */
 	int64_t clocks;	   /* wall_ms - up_ms at the last retention */

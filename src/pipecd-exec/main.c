@@ -161,6 +161,10 @@ state_close(struct exec *x)
 	for (c = 0; c < CLIENTS_MAX; c++)
 		if (x->client[c].fd != -1)
 			client_close(&x->client[c]);
+	for (c = 0; c < ANSWERED; c++) {
+		free(x->answered[c].id);
+		free(x->answered[c].reason);
+	}
 	if (x->sock != -1)
 		(void)unlinkat(x->run_fd, "exec.sock", 0);
 	checkout_close(x);

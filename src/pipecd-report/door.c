@@ -124,8 +124,8 @@ frames(void *arg, uint32_t events)
 /* --- the clock ------------------------------------------------------------------
  */
 
-static void
-say_fenced(struct door *d)
+void
+door_fenced(struct door *d)
 {
 	Frame__Fenced f = FRAME__FENCED__INIT;
 
@@ -180,7 +180,7 @@ tick(void *arg)
 		resume_tick(d);
 	}
 	meta_tick(d);
-	say_fenced(d);
+	door_fenced(d);
 	if (once)
 		once_over(d);
 	arena_reset(d->turn);

@@ -370,6 +370,8 @@ struct door {
 	int n_trees;
 };
 
+/* Say that we are fenced off, where we are. */
+void door_fenced(struct door *d);
 /* Ask the supervisor for that: 0, or -1 with *e. */
 int door_end_agent(struct err *e);
 /* Somebody wants the whole agent started anew. */

@@ -245,6 +245,7 @@ plane_fenced(struct door *d, const char *why)
 	    "reports nothing any more; end one of the two, and restart the "
 	    "other",
 	    why, d->conf->piped_id);
+	door_fenced(d);
 }
 
 /* --- calls -------------------------------------------------------------------

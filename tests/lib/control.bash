@@ -23,7 +23,7 @@ cp_start() {
 cp_kill() {
 	[ -n "${CP_PID:-}" ] || return 0
 	kill -9 "$CP_PID" 2>/dev/null
-	wait "$CP_PID" 2>/dev/null
+	wait "$CP_PID" 2>/dev/null || true
 	CP_PID=
 }
 
