@@ -107,6 +107,13 @@ int git_list(struct git *g, const char *commit, const char *path,
  */
 int git_mirror_open(struct git **g, const char *path, bool wait, struct err *e);
 
+/*
+ * Once after each start of the machine: remove a mirror of which a power cut
+ * left parts.  `boot` names this start.  1: it is gone, 0: it is well, or is not
+ * there, -1.
+ */
+int git_mirror_recover(const char *path, const char *boot, struct err *e);
+
 struct git_fetch {
 	const char *url;    /* https, http, ssh, git, scp-like, file, a path */
 	const char *branch; /* NULL: the remote's HEAD */

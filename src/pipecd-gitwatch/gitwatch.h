@@ -63,6 +63,7 @@ struct watch {
 struct gitwatch {
 	struct conf_piped conf;
 	struct stat mirrors; /* the directory of all mirrors, as we found it */
+	struct buf boot;     /* names this start of the machine */
 	struct arena *a;     /* as long as we live */
 	struct bus *bus;
 	struct repo *repos;

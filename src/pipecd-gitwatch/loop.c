@@ -21,11 +21,15 @@ enum {
 
 /* What the mirror has from before, so that a forced push is seen as one. */
 static void
-remember(struct repo *r)
+remember(const struct gitwatch *w, struct repo *r)
 {
 	struct git *g = NULL;
 	struct err e;
 
+	/* One that another process writes is in good hands. */
+	if (w->boot.len > 0 &&
+	    git_mirror_recover(r->mirror, w->boot.p, &e) == -1)
+		log_debug("-", "repo %s recover: %s", r->id, e.text);
 	if (git_repo_open(&g, r->mirror, &e) == -1 || g == NULL)
 		return;
 	if (r->branch != NULL && git_head(g, r->branch, r->head, &e) == 1) {
@@ -86,7 +90,7 @@ gitwatch_open(struct gitwatch *g, struct err *e)
 		r->due = true;
 		if (r->path != NULL && stat(r->path, &r->found) == -1)
 			memset(&r->found, 0, sizeof(r->found));
-		remember(r);
+		remember(g, r);
 	}
 	g->inotify = g->once ? -1 : inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	rv = 0;

@@ -107,7 +107,7 @@ lock_down(struct gitwatch *g, const char *bus, struct err *e)
 int
 main(int argc, char *argv[])
 {
-	struct gitwatch g = { .inotify = -1, .signals = -1 };
+	struct gitwatch g = { .inotify = -1, .signals = -1, .boot = BUF_INIT };
 	const char *conf = NULL, *bus = NULL;
 	enum log_level least = LOG_INFO;
 	bool only_check = false;
@@ -157,6 +157,8 @@ main(int argc, char *argv[])
 		arena_free(g.a);
 		return rv;
 	}
+	/* The sandbox has no /proc. */
+	(void)file_read("/proc/sys/kernel/random/boot_id", 64, &g.boot, &e);
 	if ((g.signals = signals_open(&e)) == -1 ||
 	    lock_down(&g, bus, &e) == -1 || git_open(false, &e) == -1 ||
 	    (g.bus = bus_open("gitwatch", bus, &e)) == NULL ||
@@ -171,6 +173,7 @@ out:
 	if (rv == -1)
 		die(&e);
 	git_close();
+	buf_free(&g.boot);
 	arena_free(g.a);
 	return RC_OK;
 }
