@@ -31,7 +31,7 @@ struct asked {
 	struct buf message; /* kept for what may be said again */
 	bool again;	    /* may be said again */
 	bool watch, heard;  /* of a watch: it has had its first answer */
-	bool sent;
+	bool sent, dead;
 };
 
 struct store {
@@ -148,7 +148,7 @@ want_out(struct store *s, bool out)
 static void
 down(struct store *s)
 {
-	struct asked *x, *next;
+	struct asked *x;
 
 	if (s->up)
 		(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->w.fd, NULL);
@@ -157,12 +157,16 @@ down(struct store *s)
 	s->at = now_ms() + s->wait_ms;
 	s->wait_ms =
 	    s->wait_ms * 2 < AGAIN_MAX_MS ? s->wait_ms * 2 : AGAIN_MAX_MS;
-	for (x = s->first; x != NULL; x = next) {
-		next = x->next;
-		if (x->again || !x->sent) {
-			x->sent = false;
-			continue;
-		}
+	for (x = s->first; x != NULL; x = x->next) {
+		x->dead = !x->again && x->sent;
+		x->sent = false;
+	}
+	/* Whoever is told may cancel others, and ask anew. */
+	for (;;) {
+		for (x = s->first; x != NULL && !x->dead; x = x->next)
+			;
+		if (x == NULL)
+			break;
 		give_up(s, x, STORE__CODE__UNAVAILABLE,
 		    "the store went away; whether this was done is not known");
 	}
@@ -368,12 +372,13 @@ static void
 timeouts(struct store *s)
 {
 	int64_t now = now_ms();
-	struct asked *x, *next;
+	struct asked *x;
 
-	for (x = s->first; x != NULL; x = next) {
-		next = x->next;
-		if (x->until > now)
-			continue;
+	for (;;) {
+		for (x = s->first; x != NULL && x->until > now; x = x->next)
+			;
+		if (x == NULL)
+			return;
 		if (x->until == 0)
 			give_up(s, x, STORE__CODE__INVALID_ARGUMENT,
 			    "the request is larger than 16 MiB");

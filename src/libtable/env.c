@@ -39,6 +39,8 @@ int
 db_err(struct tables *t, int rc, struct err *e, const char *what)
 {
 	t->full = t->full || rc == MDB_MAP_FULL || rc == MDB_MAP_RESIZED;
+	t->broken = t->broken || rc == EIO || rc == MDB_PANIC ||
+		    rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND;
 	if (rc > 0) {
 		errno = rc;
 		return err_sys(e, "%s/data.mdb: %s", t->dir, what);
@@ -269,6 +271,12 @@ tables_again(struct tables *t)
 		t->reader = NULL;
 	}
 	return mdb_env_set_mapsize(t->env, info.me_mapsize * 2) == 0;
+}
+
+bool
+tables_broken(const struct tables *t)
+{
+	return t->broken;
 }
 
 uint64_t

@@ -59,7 +59,7 @@ struct tables {
 	struct plain *plains;
 	const char *dir;
 	int flags;
-	bool writing, full;
+	bool writing, full, broken;
 	uint64_t version;
 	uint64_t commits, commit_us;
 };

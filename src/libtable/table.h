@@ -83,6 +83,8 @@ void tables_end(struct tables *t); /* abort; nothing when none is open */
  * is to be done again from tables_write on, for the map has grown.
  */
 bool tables_again(struct tables *t);
+/* The disk failed or a page is damaged: only opening it anew may help. */
+bool tables_broken(const struct tables *t);
 /* The number of the last change, and of the next one while writing. */
 uint64_t tables_version(const struct tables *t);
 

@@ -199,7 +199,9 @@ turn(struct daemon *d)
 		log_debug("-", "lease: %s", e.text);
 	}
 	for (i = 0; i < d->n && d->o->holder && !d->stop; i++) {
-		if (!due(d, i, now_ms()))
+		/* Who is told that we are ready finds his project there. */
+		if (!due(d, i, now_ms()) ||
+		    (!d->ready && jobs[i].when != WHEN_START))
 			continue;
 		run(d, i);
 		signals(d);
@@ -207,6 +209,7 @@ turn(struct daemon *d)
 	if (!d->ready) {
 		d->ready = true;
 		ready();
+		return; /* and once more, without waiting */
 	}
 	if (d->watch == 0)
 		watch(d);

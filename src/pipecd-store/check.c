@@ -450,23 +450,37 @@ make_mistake(const Store__KeyMake *q)
 	return NULL;
 }
 
+/* The id that the record has in it; "" when it has none. */
+static const char *
+value_id(struct front *f, const Store__KeyMake *q, struct arena *a)
+{
+	struct table *b = table_find(f->t, key_table(q->kind));
+	ProtobufCMessage *m;
+	struct err e;
+
+	/* What cannot be read is refused later, where it is put. */
+	m = q->value.len == 0 ? NULL
+			      : msg_unpack(table_message(b), q->value.data,
+				    q->value.len, a, 0, &e);
+	return m == NULL ? "" : table_id(b, m);
+}
+
 /* The id of a record that is made with its key. */
 static char *
-make_id(const Store__KeyMake *q, struct arena *a)
+make_id(struct front *f, const Store__KeyMake *q, struct arena *a)
 {
-	const char *const parts[] = { "key", NULL };
+	const char *there = *q->id != '\0' ? q->id : value_id(f, q, a);
 	uint8_t raw[16];
 	char h[33], *id;
 
-	if (*q->id != '\0')
-		return arena_strdup(a, q->id);
+	if (*there != '\0')
+		return arena_strdup(a, there);
 	must(getrandom(raw, sizeof(raw), 0) == sizeof(raw));
 	raw[6] = (uint8_t)((raw[6] & 0x0f) | 0x40);
 	raw[8] = (uint8_t)((raw[8] & 0x3f) | 0x80);
 	hex_encode(h, raw, sizeof(raw));
 	id = arena_printf(
 	    a, "%.8s-%.4s-%.4s-%.4s-%.12s", h, h + 8, h + 12, h + 16, h + 20);
-	(void)parts;
 	return id;
 }
 
@@ -491,7 +505,7 @@ key_make(struct client *c, const Store__Request *q)
 	j->data = m = arena_new_of(j->a, struct making);
 	answer_init(&m->w, q->id, j->a);
 	m->q = msg_copy(q->key_make, j->a);
-	m->id = make_id(m->q, j->a);
+	m->id = make_id(f, m->q, j->a);
 	if (*m->q->hash != '\0') {
 		apply(f, j, m->q->hash);
 		return;

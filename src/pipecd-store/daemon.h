@@ -95,7 +95,14 @@ int log_text(
 void log_parse(
     const Store__LogRead *q, const void *p, size_t n, struct answer *w);
 int log_folded(struct tables *t, const Work__Log *l, struct err *e);
-/* Forget it: its object is gone, or there never was one. */
+/*
+ * All of a deployment, at once for whoever reads; objects go later: those that
+ * log_next_gone says, each forgotten by log_gone.
+ */
+int log_drop(struct tables *t, const char *deployment, struct change_list *cl,
+    struct err *e);
+int log_next_gone(struct tables *t, struct buf *key, Work__Log **l,
+    struct arena *a, struct err *e);
 int log_gone(struct tables *t, const Work__Log *l, struct err *e);
 /* All logs of a deployment, after *key, "" first. */
 int log_next(struct tables *t, const char *deployment, struct buf *key,

@@ -177,6 +177,7 @@ unpacked(struct client *c, const Store__Request *q, const uint8_t *p, size_t n)
 	case STORE__REQUEST__ASK_WRITE:
 	case STORE__REQUEST__ASK_LOG_APPEND:
 	case STORE__REQUEST__ASK_KEY_DROP:
+	case STORE__REQUEST__ASK_LOG_DELETE:
 		to_writer(c, q->id, p, n);
 		break;
 	case STORE__REQUEST__ASK_OBJECT_PUT:
@@ -193,9 +194,6 @@ unpacked(struct client *c, const Store__Request *q, const uint8_t *p, size_t n)
 		break;
 	case STORE__REQUEST__ASK_WATCH:
 		watch_add(c, q);
-		break;
-	case STORE__REQUEST__ASK_LOG_DELETE:
-		log_delete(c, q);
 		break;
 	default:
 		answer_init(&w, q->id, c->f->a);

@@ -1,6 +1,7 @@
 /*
- * Logs of stages that have ended become objects, one after another; and what
- * is done with those objects.
+ * Logs of stages that have ended become objects, one after another; objects of
+ * logs that were deleted go.  LMDB says what is to be done, so that a restart
+ * forgets nothing.
  */
 #include <string.h>
 
@@ -32,7 +33,7 @@ fold_later(struct front *f, const char *why)
 }
 
 static void
-folded(struct front *f, struct job *j, const uint8_t *p, size_t n)
+done(struct front *f, struct job *j, const uint8_t *p, size_t n)
 {
 	bool good = p != NULL;
 
@@ -62,7 +63,7 @@ stored(struct front *f, struct job *j, const uint8_t *p, size_t n)
 	work__work__init(&q);
 	q.what_case = WORK__WORK__WHAT_LOG_FOLDED;
 	q.log_folded = j->data;
-	j->fn = folded;
+	j->fn = done;
 	writer_send(f, SAYS_WORK, j->id, NULL, 0, &q.base);
 }
 
@@ -96,6 +97,59 @@ fold_put(struct front *f, Work__Log *l)
 	buf_free(&text);
 }
 
+static bool
+object_ask(struct front *f, struct job *j, const char *key, bool drop)
+{
+	Store__ObjectDelete d;
+	Store__ObjectGet g;
+	Store__Request q;
+
+	store__request__init(&q);
+	store__object_get__init(&g);
+	store__object_delete__init(&d);
+	g.key = d.key = (char *)(uintptr_t)key;
+	if (drop)
+		STORE_ASK(&q, OBJECT_DELETE, object_delete, &d);
+	else
+		STORE_ASK(&q, OBJECT_GET, object_get, &g);
+	return pool_send(&f->objects, SAYS_REQUEST, j->id, NULL, 0, &q.base);
+}
+
+static void
+removed(struct front *f, struct job *j, const uint8_t *p, size_t n)
+{
+	Work__Work q;
+	Store__Reply *r = NULL;
+	struct err e;
+
+	if (p != NULL)
+		r = (Store__Reply *)msg_unpack(
+		    &store__reply__descriptor, p, n, j->a, 0, &e);
+	if (r == NULL || r->code != STORE__CODE__OK) {
+		fold_later(f, r == NULL ? "no answer" : r->error);
+		job_end(f, j);
+		return;
+	}
+	work__work__init(&q);
+	q.what_case = WORK__WORK__WHAT_LOG_GONE;
+	q.log_gone = j->data;
+	j->fn = done;
+	writer_send(f, SAYS_WORK, j->id, NULL, 0, &q.base);
+}
+
+static void
+fold_remove(struct front *f, Work__Log *l)
+{
+	struct job *j = job_new(f, NULL, 0, removed);
+
+	j->a = arena_new();
+	j->data = msg_copy(l, j->a);
+	if (!object_ask(f, j, log_object(l, j->a), true)) {
+		fold_later(f, "too many objects are under way");
+		job_end(f, j);
+	}
+}
+
 static void
 fold_next(struct front *f)
 {
@@ -107,11 +161,17 @@ fold_next(struct front *f)
 
 	f->folding = true;
 	got = front_read(f, &e) ? log_next_fold(f->t, &key, &l, a, &e) : -1;
-	if (got == 1)
+	if (got == 1) {
 		fold_put(f, l);
-	else if (got == -1)
+	} else if (got == 0) {
+		buf_reset(&key);
+		got = log_next_gone(f->t, &key, &l, a, &e);
+		if (got == 1)
+			fold_remove(f, l);
+	}
+	if (got == -1)
 		fold_later(f, e.text);
-	else
+	else if (got == 0)
 		f->folding = false;
 	buf_free(&key);
 	arena_free(a);
@@ -151,24 +211,6 @@ got_object(struct front *f, struct job *j, const uint8_t *p, size_t n)
 	job_end(f, j);
 }
 
-static bool
-object_ask(struct front *f, struct job *j, const char *key, bool drop)
-{
-	Store__ObjectDelete d;
-	Store__ObjectGet g;
-	Store__Request q;
-
-	store__request__init(&q);
-	store__object_get__init(&g);
-	store__object_delete__init(&d);
-	g.key = d.key = (char *)(uintptr_t)key;
-	if (drop)
-		STORE_ASK(&q, OBJECT_DELETE, object_delete, &d);
-	else
-		STORE_ASK(&q, OBJECT_GET, object_get, &g);
-	return pool_send(&f->objects, SAYS_REQUEST, j->id, NULL, 0, &q.base);
-}
-
 static void
 busy(struct front *f, struct job *j)
 {
@@ -190,100 +232,4 @@ log_read_object(struct client *c, const Store__Request *q, const Work__Log *l)
 	j->data = msg_copy(q->log_read, j->a);
 	if (!object_ask(c->f, j, log_object(l, j->a), false))
 		busy(c->f, j);
-}
-
-/* --- deleting all of a deployment -------------------------------------------
- */
-
-struct deleting {
-	const char *deployment;
-	struct buf key;
-	Work__Log *l;
-};
-
-static void delete_next(struct front *f, struct job *j);
-
-static void
-delete_end(struct front *f, struct job *j, Store__Code code, const char *why)
-{
-	struct deleting *d = j->data;
-	struct answer w;
-
-	answer_init(&w, j->client_id, f->a);
-	if (code != STORE__CODE__OK)
-		answer_say(&w, code, "%s", why);
-	client_answer(j->c, &w);
-	buf_free(&d->key);
-	job_end(f, j);
-}
-
-static void
-forgotten(struct front *f, struct job *j, const uint8_t *p, size_t n)
-{
-	(void)n;
-	if (p == NULL)
-		delete_end(f, j, STORE__CODE__UNAVAILABLE,
-		    "the process that writes has ended");
-	else
-		delete_next(f, j);
-}
-
-static void
-removed(struct front *f, struct job *j, const uint8_t *p, size_t n)
-{
-	struct deleting *d = j->data;
-	Store__Reply *r = NULL;
-	Work__Work q;
-	struct err e;
-
-	if (p != NULL)
-		r = (Store__Reply *)msg_unpack(
-		    &store__reply__descriptor, p, n, j->a, 0, &e);
-	if (r == NULL || r->code != STORE__CODE__OK) {
-		delete_end(f, j, r == NULL ? STORE__CODE__UNAVAILABLE : r->code,
-		    r == NULL ? "the process that keeps objects has ended"
-			      : r->error);
-		return;
-	}
-	work__work__init(&q);
-	q.what_case = WORK__WORK__WHAT_LOG_GONE;
-	q.log_gone = d->l;
-	j->fn = forgotten;
-	writer_send(f, SAYS_WORK, j->id, NULL, 0, &q.base);
-}
-
-static void
-delete_next(struct front *f, struct job *j)
-{
-	struct deleting *d = j->data;
-	struct err e;
-	int got;
-
-	got = front_read(f, &e)
-		  ? log_next(f->t, d->deployment, &d->key, &d->l, j->a, &e)
-		  : -1;
-	if (got != 1) {
-		delete_end(f, j,
-		    got == 0 ? STORE__CODE__OK : STORE__CODE__INTERNAL,
-		    got == 0 ? "" : e.text);
-		return;
-	}
-	j->fn = removed;
-	if (!object_ask(f, j, log_object(d->l, j->a), true))
-		delete_end(f, j, STORE__CODE__RESOURCE_EXHAUSTED,
-		    "too many objects are under way already");
-}
-
-void
-log_delete(struct client *c, const Store__Request *q)
-{
-	static const struct buf empty = BUF_INIT;
-	struct job *j = job_new(c->f, c, q->id, forgotten);
-	struct deleting *d;
-
-	j->a = arena_new();
-	j->data = d = arena_new_of(j->a, struct deleting);
-	d->key = empty;
-	d->deployment = arena_strdup(j->a, q->log_delete->deployment_id);
-	delete_next(c->f, j);
 }

@@ -89,7 +89,7 @@ struct front {
 	size_t n_jobs, busy_jobs;
 
 	struct loop_timer tidy, used, fold_again, drain;
-	bool folding, fold_more;
+	bool folding;
 	struct map *keys_used; /* of API keys: id to when, in used_at */
 	uint64_t requests, conflicts;
 	int exit;
@@ -130,7 +130,6 @@ void key_make(struct client *c, const Store__Request *q);
 void keys_used_flush(struct front *f);
 /* fold.c */
 void fold_start(struct front *f);
-void log_delete(struct client *c, const Store__Request *q);
 void log_read_object(
     struct client *c, const Store__Request *q, const Work__Log *l);
 void watch_add(struct client *c, const Store__Request *q);

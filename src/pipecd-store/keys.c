@@ -18,8 +18,8 @@ key_sha256(uint8_t dst[32], const char *key)
 	SHA256Final(dst, &c);
 }
 
-static const char *
-kind_table(Store__KeyKind kind)
+const char *
+key_table(Store__KeyKind kind)
 {
 	switch (kind) {
 	case STORE__KEY_KIND__PIPED:
@@ -36,7 +36,7 @@ kind_table(Store__KeyKind kind)
 char *
 key_id(Store__KeyKind kind, const char *id, struct arena *a)
 {
-	return arena_printf(a, "%s/%s", kind_table(kind), id);
+	return arena_printf(a, "%s/%s", key_table(kind), id);
 }
 
 /* The record, unpacked: 1; 0 not there, or deleted; -1. */
@@ -101,7 +101,7 @@ int
 key_owner(struct key_owner *o, struct tables *t, const Store__KeyCheck *q,
     struct arena *a, struct err *e)
 {
-	const char *table = kind_table(q->kind), *id = q->id;
+	const char *table = key_table(q->kind), *id = q->id;
 	struct record r;
 	int got;
 
@@ -205,10 +205,10 @@ owner_again(struct key_owner *o, struct tables *t, const char *id,
 	must(slash != NULL);
 	for (kind = STORE__KEY_KIND__PIPED; kind <= STORE__KEY_KIND__ADMIN;
 	     kind++)
-		if (str_prefix(id, kind_table(kind)) &&
-		    id[strlen(kind_table(kind))] == '/')
+		if (str_prefix(id, key_table(kind)) &&
+		    id[strlen(key_table(kind))] == '/')
 			q.kind = kind;
-	o->b = table_find(t, kind_table(q.kind));
+	o->b = table_find(t, key_table(q.kind));
 	if ((got = record_of(o->b, slash + 1, &r, &o->m, a, e)) == 1)
 		(void)owner_read(o, &q, a);
 	return got;
@@ -322,7 +322,7 @@ admin_key(struct making *k, Model__Project *p, struct answer *w)
 	}
 	if (*k->q->make->username != '\0')
 		p->static_admin->username = k->q->make->username;
-	else if (*p->static_admin->username == '\0')
+	if (*p->static_admin->username == '\0')
 		p->static_admin->username = arena_strdup(w->a, "admin");
 	p->static_admin->password_hash = k->q->hash;
 	w->r.username = p->static_admin->username;
@@ -398,7 +398,7 @@ do_key_apply(struct tables *t, const Work__KeyApply *q, struct change_list *cl,
     struct answer *w, struct err *e)
 {
 	struct making k = { .q = q,
-		.b = table_find(t, kind_table(q->make->kind)) };
+		.b = table_find(t, key_table(q->make->kind)) };
 	Work__Proof p;
 	int rv;
 

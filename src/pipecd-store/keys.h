@@ -32,6 +32,8 @@ struct key_owner {
 /* 1; 0 nobody's; -1. */
 int key_owner(struct key_owner *o, struct tables *t, const Store__KeyCheck *q,
     struct arena *a, struct err *e);
+/* Where its records are; NULL: no such kind. */
+const char *key_table(Store__KeyKind kind);
 /* "piped/ID" */
 char *key_id(Store__KeyKind kind, const char *id, struct arena *a);
 /* The private record; a new one when there is none.  -1. */

@@ -5,6 +5,7 @@
  *	S X		work.Log: how it stands
  *	L X index	a LogBlock
  *	F X		it has ended, and is to become an object
+ *	G X		work.Log: it is deleted, and its object is to go
  *
  * A line is there once, whatever is repeated, for its index is in its key.
  * Folding puts the object first and takes the lines away after: at any instant
@@ -113,7 +114,6 @@ change_log(struct change_list *cl, const Work__Log *l, bool completed)
 	c->table = arena_strdup(cl->a, "log");
 	c->id = arena_strdup(cl->a, l->deployment_id);
 	c->project_id = arena_strdup(cl->a, l->project_id);
-	grown = arena_array(cl->a, Store__Change *, cl->d.n_changes + 1);
 	if (cl->d.n_changes == cl->changes_cap) {
 		cl->changes_cap =
 		    cl->changes_cap == 0 ? 16 : cl->changes_cap * 2;
@@ -212,6 +212,9 @@ do_log_append(struct tables *t, const Store__LogAppend *q,
 	key_make(k, 'S', q->deployment_id, q->stage_id, q->retried_count);
 	if ((got = state_get(t, k, &l, w->a, e)) == -1)
 		return -1;
+	k[0] = 'G';
+	if (plain_del(p, k, KEY_STAGE, e) == -1)
+		return -1; /* what is written anew is not to go */
 	if (got == 0) {
 		work__log__init(&fresh);
 		l = &fresh;
@@ -381,14 +384,35 @@ log_parse(const Store__LogRead *q, const void *p, size_t n, struct answer *w)
 	    q->stage_id);
 }
 
+static int
+lines_drop(struct plain *p, uint8_t k[LOG_KEY], struct err *e)
+{
+	const void *key, *v;
+	size_t keyn, n;
+	int got;
+
+	k[0] = 'F';
+	if (plain_del(p, k, KEY_STAGE, e) == -1)
+		return -1;
+	k[0] = 'L';
+	while ((got = plain_seek(
+		    p, k, KEY_STAGE, KEY_STAGE, &key, &keyn, &v, &n, e)) == 1) {
+		uint8_t line[LOG_KEY];
+
+		memcpy(line, key, LOG_KEY);
+		if (plain_del(p, line, LOG_KEY, e) == -1)
+			return -1;
+	}
+	return got;
+}
+
+/* Its object is there.  Who was deleted meanwhile has an object too many. */
 int
 log_folded(struct tables *t, const Work__Log *l, struct err *e)
 {
 	struct plain *p = tables_plain(t, "log");
 	struct arena *a = arena_new();
 	uint8_t k[LOG_KEY];
-	const void *key, *v;
-	size_t keyn, n;
 	Work__Log *state = NULL;
 	int got;
 
@@ -396,17 +420,12 @@ log_folded(struct tables *t, const Work__Log *l, struct err *e)
 	if ((got = state_get(t, k, &state, a, e)) == 1) {
 		state->folded = true;
 		got = pack_put(p, k, KEY_STAGE, &state->base, false, e);
+	} else if (got == 0) {
+		k[0] = 'G';
+		got = pack_put(p, k, KEY_STAGE, &l->base, false, e);
 	}
-	k[0] = 'F';
 	if (got != -1)
-		got = plain_del(p, k, KEY_STAGE, e);
-	k[0] = 'L';
-	while (got != -1 && (got = plain_seek(p, k, KEY_STAGE, KEY_STAGE, &key,
-				 &keyn, &v, &n, e)) == 1) {
-		memcpy(k, key, LOG_KEY);
-		if (plain_del(p, k, LOG_KEY, e) == -1)
-			got = -1;
-	}
+		got = lines_drop(p, k, e);
 	arena_free(a);
 	return got == -1 ? -1 : 0;
 }
@@ -416,10 +435,36 @@ log_gone(struct tables *t, const Work__Log *l, struct err *e)
 {
 	uint8_t k[LOG_KEY];
 
-	if (log_folded(t, l, e) == -1)
-		return -1;
-	key_make(k, 'S', l->deployment_id, l->stage_id, l->retried_count);
+	key_make(k, 'G', l->deployment_id, l->stage_id, l->retried_count);
 	return plain_del(tables_plain(t, "log"), k, KEY_STAGE, e);
+}
+
+int
+log_drop(struct tables *t, const char *deployment, struct change_list *cl,
+    struct err *e)
+{
+	struct plain *p = tables_plain(t, "log");
+	struct buf key = BUF_INIT;
+	uint8_t k[LOG_KEY];
+	Work__Log *l;
+	int got;
+
+	while ((got = log_next(t, deployment, &key, &l, cl->a, e)) == 1) {
+		key_make(
+		    k, 'G', l->deployment_id, l->stage_id, l->retried_count);
+		if (l->completed &&
+		    pack_put(p, k, KEY_STAGE, &l->base, false, e) == -1)
+			got = -1;
+		k[0] = 'S';
+		if (got == -1 || plain_del(p, k, KEY_STAGE, e) == -1 ||
+		    lines_drop(p, k, e) == -1) {
+			got = -1;
+			break;
+		}
+		change_log(cl, l, l->completed);
+	}
+	buf_free(&key);
+	return got;
 }
 
 /* The next after *key of those that begin as it does in `prefix` bytes. */
@@ -441,7 +486,10 @@ next(struct tables *t, struct buf *key, size_t prefix, Work__Log **l,
 	buf_addc(key, '\0');
 	memset(at, 0, sizeof(at));
 	memcpy(at, k, kn < sizeof(at) ? kn : sizeof(at));
-	return state_get(t, at, l, a, e);
+	if (n == 0)
+		return state_get(t, at, l, a, e);
+	*l = (Work__Log *)msg_unpack(&work__log__descriptor, v, n, a, 0, e);
+	return *l == NULL ? -1 : 1;
 }
 
 int
@@ -472,5 +520,14 @@ log_next_state(struct tables *t, struct buf *key, Work__Log **l,
 {
 	if (key->len == 0)
 		buf_addc(key, 'S');
+	return next(t, key, 1, l, a, e);
+}
+
+int
+log_next_gone(struct tables *t, struct buf *key, Work__Log **l, struct arena *a,
+    struct err *e)
+{
+	if (key->len == 0)
+		buf_addc(key, 'G');
 	return next(t, key, 1, l, a, e);
 }

@@ -231,8 +231,8 @@ mark_deleted(ProtobufCMessage *m, int64_t now)
 }
 
 static int
-op_apply(
-    struct todo *x, struct change_list *cl, struct answer *w, struct err *e)
+op_apply(struct tables *t, struct todo *x, struct change_list *cl,
+    struct answer *w, struct err *e)
 {
 	ProtobufCMessage *m = x->m != NULL ? x->m : x->was;
 	bool deleted = x->op->kind == STORE__OP__KIND__DELETE;
@@ -242,7 +242,9 @@ op_apply(
 	store__record__init(s);
 	if (x->op->kind == STORE__OP__KIND__PURGE) {
 		deleted = true;
-		if (table_purge(x->b, &x->old, w->a, e) == -1)
+		if (table_purge(x->b, &x->old, w->a, e) == -1 ||
+		    (strcmp(x->op->table, "deployment") == 0 &&
+			log_drop(t, x->old.id, cl, e) == -1))
 			return -1;
 	} else {
 		if (deleted)
@@ -290,7 +292,7 @@ do_write(struct tables *t, const Store__Write *q, struct change_list *cl,
 		}
 	}
 	for (i = 0; i < q->n_ops; i++)
-		if (op_apply(&x[i], cl, w, e) == -1)
+		if (op_apply(t, &x[i], cl, w, e) == -1)
 			return -1;
 	return 0;
 }

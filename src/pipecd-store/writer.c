@@ -79,6 +79,8 @@ do_request(struct writer *d, struct item *x, struct err *e)
 		    d->t, q->log_append, &d->cl, &x->answer, e);
 	case STORE__REQUEST__ASK_KEY_DROP:
 		return do_key_drop(d->t, q->key_drop, &d->cl, &x->answer, e);
+	case STORE__REQUEST__ASK_LOG_DELETE:
+		return log_drop(d->t, q->log_delete->deployment_id, &d->cl, e);
 	default:
 		answer_say(&x->answer, STORE__CODE__INVALID_ARGUMENT,
 		    "a request of no kind that is known here");
@@ -97,14 +99,14 @@ batch_try(struct writer *d, struct err *e)
 	memset(&d->cl, 0, sizeof(d->cl));
 	d->cl.a = d->a;
 	work__done__init(&d->cl.d);
+	for (i = 0; i < d->n; i++)
+		answer_init(&d->item[i].answer, 0, d->a);
 	if (tables_write(d->t, e) == -1)
 		return -1;
-	for (i = 0; i < d->n && rv == 0; i++) {
-		answer_init(&d->item[i].answer, 0, d->a);
+	for (i = 0; i < d->n && rv == 0; i++)
 		rv = d->item[i].what == SAYS_WORK
 			 ? do_work(d, &d->item[i], e)
 			 : do_request(d, &d->item[i], e);
-	}
 	return rv == 0 ? tables_commit(d->t, e) : -1;
 }
 
@@ -133,19 +135,11 @@ failed(struct writer *d, const struct err *e)
 }
 
 static void
-batch(struct writer *d)
+answers(struct writer *d)
 {
 	uint8_t head[SAYS_HEAD];
-	struct err e;
 	size_t i;
 
-	while (batch_try(d, &e) == -1)
-		if (!tables_again(d->t)) {
-			log_warn("-", "commit failed requests=%zu error=\"%s\"",
-			    d->n, e.text);
-			failed(d, &e);
-			break;
-		}
 	if (d->cl.d.n_changes > 0 || d->cl.d.n_completed > 0) {
 		says_head(head, SAYS_DONE, 0);
 		wire_put(&d->w, head, SAYS_HEAD, &d->cl.d.base);
@@ -154,7 +148,43 @@ batch(struct writer *d)
 		says_head(head, d->item[i].what, d->item[i].id);
 		wire_put(&d->w, head, SAYS_HEAD, &d->item[i].answer.r.base);
 	}
+}
+
+/* Answer all of the batch, in one transaction or in one for each. */
+static void
+batch(struct writer *d)
+{
+	struct item *all = d->item;
+	size_t n = d->n, i;
+	struct err e;
+
+	while (batch_try(d, &e) == -1) {
+		if (tables_again(d->t))
+			continue;
+		log_warn(
+		    "-", "commit failed requests=%zu error=\"%s\"", n, e.text);
+		if (n > 1 && e.exit == RC_PERM && !tables_broken(d->t)) {
+			/* One of them is at fault: not its neighbours. */
+			for (i = 0; i < n; i++) {
+				d->item = &all[i];
+				d->n = 1;
+				batch(d);
+			}
+			d->item = all;
+			return;
+		}
+		failed(d, &e);
+		break;
+	}
+	answers(d);
 	d->n = 0;
+	if (tables_broken(d->t)) {
+		/* Whoever opens it anew may find it well. */
+		(void)wire_drain(&d->w);
+		err_set(
+		    &e, RC_TEMP, "the disk failed, or the store is damaged");
+		die(&e);
+	}
 }
 
 static int

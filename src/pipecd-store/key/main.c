@@ -11,6 +11,8 @@
  *	Hashes are $2a$, $2b$ and $2y$; new ones are $2a$10$, as PipeCD has
  *	them.  Keys of more than 72 bytes are none: bcrypt would cut them off
  *	without a word.
+ * OPTIONS
+ *	None: it is started by pipecd-store.
  * INPUT
  *	Messages of storework.proto (Bcrypt), each after its length.
  * OUTPUT

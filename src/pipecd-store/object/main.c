@@ -11,6 +11,8 @@
  *
  *	With filestore.type DIR objects are files below <stateDir>/objects,
  *	replaced as a whole and synced before that is said.
+ * OPTIONS
+ *	None: it is started by pipecd-store.
  * INPUT
  *	Messages of store.proto (Object...), each after its length.
  * OUTPUT
