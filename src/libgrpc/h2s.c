@@ -189,7 +189,8 @@ h2s_open(struct conn *c)
 	    cb, on_invalid);
 	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
-	r = nghttp2_session_server_new2(&c->h2, cb, c, o);
+	r = nghttp2_session_server_new3(
+	    &c->h2, cb, c, o, &c->server->sessions.mem);
 	nghttp2_session_callbacks_del(cb);
 	nghttp2_option_del(o);
 	if (r != 0 || h2_settings(c->h2, &c->server->o.limits, true) != 0)

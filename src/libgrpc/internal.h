@@ -89,6 +89,20 @@ struct h2_patience {
 };
 bool h2_patience(struct h2_patience *p, int64_t now, int cost);
 
+/* pool.c: memory of a server's sessions */
+enum {
+	POOL_SLOT = 20480
+};
+struct h2_pool {
+	nghttp2_mem mem;
+	char *base; /* NULL: there is only malloc */
+	size_t slots, used;
+	uint32_t *free; /* a stack of slots */
+	size_t n_free;
+};
+void h2_pool_open(struct h2_pool *p, unsigned slots);
+void h2_pool_close(struct h2_pool *p);
+
 /* frame.c: messages in frames of five bytes and the message */
 struct frame_in {
 	uint8_t head[FRAME_HEAD];
@@ -237,6 +251,7 @@ struct grpc_server {
 	struct xchg *pool[POOL], *orphans;
 	size_t n_pool;
 	struct grpc_server_stat stat;
+	struct h2_pool sessions;
 	bool draining, drained;
 	struct loop_timer drain;
 	int64_t drain_end_ms;

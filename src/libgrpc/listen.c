@@ -129,7 +129,7 @@ grpc_listen(const char *address, bool share, struct err *e)
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV },
 			*list, *ai;
 	struct sockaddr_storage ss;
-	char host[256], service[8];
+	char host[256] = "", service[8];
 	socklen_t len = 0;
 	uint16_t port = 0;
 	int fd = -1, r;

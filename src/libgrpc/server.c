@@ -67,6 +67,7 @@ grpc_server_open(struct loop *l, const struct grpc_server_opts *o)
 	s->o = *o;
 	limits_fill(&s->o.limits);
 	s->methods = map_new();
+	h2_pool_open(&s->sessions, s->o.limits.conns);
 	return s;
 }
 
@@ -104,6 +105,7 @@ server_free(void *p)
 		free(s->owned[i]);
 	free(s->owned);
 	map_free(s->methods);
+	h2_pool_close(&s->sessions);
 	free(s);
 }
 
