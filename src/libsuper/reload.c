@@ -149,7 +149,7 @@ reload(struct super *p, void **conf, struct arena *a, struct err *e)
 		    "stateDir cannot change from %s to %s in a running %s: "
 		    "restart it",
 		    p->state_dir, state_dir, p->how->what);
-	return p->how->prepare != NULL ? p->how->prepare(p, *conf, e) : 0;
+	return p->how->prepare != NULL ? p->how->prepare(p, *conf, a, e) : 0;
 }
 
 /* Parse anew; a config that is wrong changes nothing. */

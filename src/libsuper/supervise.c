@@ -38,7 +38,8 @@ run(struct super *p, struct err *e)
 	/* Our memory holds every secret. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if ((p->signals = signals_open(e)) == -1 || state_open(p, e) == -1 ||
-	    (p->how->prepare != NULL && p->how->prepare(p, p->conf, e) == -1))
+	    (p->how->prepare != NULL &&
+		p->how->prepare(p, p->conf, p->arena, e) == -1))
 		return -1;
 	state_leftovers(p);
 	procs_count(p);

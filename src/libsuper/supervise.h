@@ -101,7 +101,8 @@ struct super_how {
 	    const char *args[8], struct arena *a, struct err *e);
 	/* Before the first start and with each new configuration; may be NULL.
 	 */
-	int (*prepare)(struct super *p, const void *conf, struct err *e);
+	int (*prepare)(
+	    struct super *p, void *conf, struct arena *a, struct err *e);
 	/* After a reload, for those who go on; may be NULL. */
 	void (*reloaded)(struct super *p);
 	/*

@@ -421,18 +421,14 @@ plannable(struct call *c, const Store__Reply *r)
 	reply(c, &res);
 }
 
-static void
-plannable_ours(struct call *c)
-{
-	PIPED(InChainDeploymentPlannable) *q = c->req;
-
-	ask_get(c, "deployment_chain", q->deployment_chain_id, plannable);
-}
-
+/*
+ * Whose turn it is depends on the chain alone, which is of one project: our own
+ * agent asks before it has a deployment.
+ */
 void
 chain_plannable(struct call *c, const void *req)
 {
 	PIPED(InChainDeploymentPlannable) *q = req;
 
-	own_deployment(c, q->deployment_id, plannable_ours);
+	ask_get(c, "deployment_chain", q->deployment_chain_id, plannable);
 }

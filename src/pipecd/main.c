@@ -147,6 +147,18 @@ how_slice(struct buf *out, const struct program *p, const void *conf)
 	conf_control_print(out, conf, p->row->who);
 }
 
+/* Port 0 is any: people and agents are told which it is. */
+static void
+web_address(const struct pipecd *p, struct conf_control *c, struct arena *a)
+{
+	const char *made = arena_printf(
+	    a, "http%s://%s", c->tls.cert_file != NULL ? "s" : "", c->address);
+
+	if (strcmp(made, c->web_address) == 0 && str_suffix(made, ":0"))
+		c->web_address = arena_printf(a, "http%s://%s",
+		    c->tls.cert_file != NULL ? "s" : "", p->super.listen_at[0]);
+}
+
 static unsigned
 how_count(const struct super *p, const struct service *row)
 {
@@ -171,9 +183,12 @@ how_args(struct super *p, const struct proc *pr, struct start *s,
 }
 
 static int
-how_prepare(struct super *p, const void *conf, struct err *e)
+how_prepare(struct super *p, void *conf, struct arena *a, struct err *e)
 {
-	return listen_all((struct pipecd *)p, conf, e);
+	if (listen_all((struct pipecd *)p, conf, e) == -1)
+		return -1;
+	web_address(pipecd_of(p), conf, a);
+	return 0;
 }
 
 /* A certificate may be another one under the same name. */

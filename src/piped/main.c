@@ -231,8 +231,9 @@ how_check(struct super *p, const void *conf, struct err *e)
 }
 
 static int
-how_prepare(struct super *p, const void *conf, struct err *e)
+how_prepare(struct super *p, void *conf, struct arena *a, struct err *e)
 {
+	(void)a;
 	if (how_check(p, conf, e) == -1)
 		return -1;
 	if (conf != p->conf) { /* a reload */
