@@ -385,7 +385,12 @@ def growth():
         "<= 1.3x", max(per[1:]) <= 1.3 * per[0])
 
 
-ALL = [floors, frames, configs, yaml50, start, latency, one_of_1000, all_of_1000, idle_1, growth]
+def rpc():
+    from rpc import measure
+    measure(row, TESTBIN)
+
+
+ALL = [floors, frames, configs, yaml50, start, latency, one_of_1000, all_of_1000, idle_1, growth, rpc]
 wanted = sys.argv[1:]
 print(f"{'what':<66} {'measured':>26}  {'bar':<22}")
 sync_ms = 1.0
