@@ -4,14 +4,6 @@
 BEGIN {
 	printf ".TH %s 1 %s PipeCD\n", toupper(prog), date
 }
-function esc(s)
-{
-	gsub(/\\/, "\\e", s)
-	gsub(/-/, "\\-", s)
-	gsub(/\t+/, "  ", s)
-	sub(/^[.']/, "\\\\\\&&", s)
-	return s
-}
 # End what is open; text behind it begins a paragraph.
 function leave()
 {

@@ -3,15 +3,7 @@
 BEGIN {
 	printf ".TH %s 5 %s PipeCD\n.SH NAME\n", toupper(prog), date
 }
-# Text to set: **bold** and `code` in bold, nothing else means anything.
-function esc(s)
-{
-	gsub(/\\/, "\\e", s)
-	gsub(/-/, "\\-", s)
-	gsub(/\t+/, "  ", s)
-	sub(/^[.']/, "\\\\\\&&", s)
-	return s
-}
+# Text to set, by roff.awk: **bold** and `code` in bold, nothing else means anything.
 function set(s,	n, p, i, out)
 {
 	gsub(/\*\*/, "`", s)

@@ -104,6 +104,8 @@ void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 void buf_grow(struct buf *b, size_t more); /* room for more bytes and NUL */
 void buf_reset(struct buf *b);		   /* empty, memory kept */
 void buf_free(struct buf *b);
+/* Write what goes without waiting, and take it out; false: gone, see errno. */
+bool buf_send(struct buf *b, int fd);
 
 /* Secrets: wiped when freed, never in argv, a frame or a log. */
 struct secret {
@@ -229,6 +231,14 @@ struct listening {
 };
 /* How many there are, 0: nobody listens for us. */
 size_t listen_fds(struct listening l[LISTEN_MAX]);
+
+/*
+ * Unix stream sockets by an open directory and a name in it, however long the
+ * directory's path is; -1 with errno.  Listening takes the place of a socket
+ * that was there, and does not block; connecting does when `wait`.
+ */
+int unix_listen(int dirfd, const char *name, int backlog);
+int unix_connect(int dirfd, const char *name, bool wait);
 
 /*
  * UTF-8, where overlong forms and surrogates are none.

@@ -1,9 +1,11 @@
 #include "base.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 char buf_empty[1];
 
@@ -152,4 +154,26 @@ hex_encode(char *dst, const void *src, size_t n)
 		dst[2 * i + 1] = digit[p[i] & 15];
 	}
 	dst[2 * n] = '\0';
+}
+
+bool
+buf_send(struct buf *b, int fd)
+{
+	size_t done = 0;
+	ssize_t n = 0;
+
+	while (done < b->len) {
+		n = write(fd, b->p + done, b->len - done);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	if (done > 0) {
+		memmove(b->p, b->p + done, b->len - done);
+		b->len -= done;
+		b->p[b->len] = '\0';
+	}
+	return n != -1 || errno == EAGAIN;
 }

@@ -218,22 +218,17 @@ connected(struct store *s, int fd)
 static int
 connect_now(struct store *s)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	int dir, fd, rv;
+	int dir, fd;
 
 	dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir == -1)
 		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	(void)snprintf(un.sun_path, sizeof(un.sun_path),
-	    "/proc/self/fd/%d/store.sock", dir);
-	rv = fd == -1 ? -1 : connect(fd, (struct sockaddr *)&un, sizeof(un));
+	fd = unix_connect(dir, "store.sock", false);
 	close(dir);
-	if (rv == -1 && fd != -1)
-		close(fd);
-	if (rv == 0)
-		connected(s, fd);
-	return rv;
+	if (fd == -1)
+		return -1;
+	connected(s, fd);
+	return 0;
 }
 
 /* Ends with the process that was started for us. */

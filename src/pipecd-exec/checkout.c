@@ -68,17 +68,10 @@ void
 checkout_write(struct exec *x)
 {
 	struct checkout *c = &x->co;
-	ssize_t n;
 
-	while (c->send.len > 0 && c->in != -1) {
-		n = write(c->in, c->send.p, c->send.len);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return; /* full; or gone, and its end is told */
-		memmove(c->send.p, c->send.p + n, c->send.len - (size_t)n);
-		c->send.len -= (size_t)n;
-	}
+	/* What does not go waits; when it has gone, its end is told. */
+	if (c->in != -1)
+		(void)buf_send(&c->send, c->in);
 }
 
 /* Whoever runs a stage of it. */

@@ -20,19 +20,10 @@
 int
 socket_open(struct exec *x, struct err *e)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	struct stat st;
 
 	/* Our lock says that no other exec listens there. */
-	(void)unlinkat(x->run_fd, "exec.sock", 0);
-	/* The path may be longer than an address holds. */
-	(void)snprintf(sa.sun_path, sizeof(sa.sun_path),
-	    "/proc/self/fd/%d/exec.sock", x->run_fd);
-	x->sock =
-	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (x->sock == -1 ||
-	    bind(x->sock, (struct sockaddr *)&sa, sizeof(sa)) == -1 ||
-	    listen(x->sock, 16) == -1)
+	if ((x->sock = unix_listen(x->run_fd, "exec.sock", 16)) == -1)
 		return err_sys(
 		    e, "listen on %s/run/exec/exec.sock", x->state_dir);
 	/* Others may command if the directory lets its group in. */

@@ -168,17 +168,9 @@ resident_cancel(struct exec *x, struct deployment *d)
 void
 resident_write(struct resident *r)
 {
-	ssize_t n;
-
-	while (r->send.len > 0 && r->in != -1) {
-		n = write(r->in, r->send.p, r->send.len);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return; /* full; or gone, and its end is told */
-		memmove(r->send.p, r->send.p + n, r->send.len - (size_t)n);
-		r->send.len -= (size_t)n;
-	}
+	/* What does not go waits; when it has gone, its end is told. */
+	if (r->in != -1)
+		(void)buf_send(&r->send, r->in);
 }
 
 /* --- what it says

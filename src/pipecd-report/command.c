@@ -39,11 +39,9 @@ order_find(const char *name)
 	return NULL;
 }
 
-/* Its path may be longer than an address holds: go through the directory. */
 static int
 connect_exec(const char *state_dir, struct arena *a, struct err *e)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	const char *run = arena_printf(a, "%s/run/exec", state_dir);
 	int dir, fd = -1, rv = -1;
 
@@ -55,11 +53,7 @@ connect_exec(const char *state_dir, struct arena *a, struct err *e)
 		    run);
 	if (dir == -1)
 		return err_sys(e, "%s", run);
-	(void)snprintf(sa.sun_path, sizeof(sa.sun_path),
-	    "/proc/self/fd/%d/exec.sock", dir);
-	if ((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) == -1) {
-		err_sys(e, "socket");
-	} else if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0) {
+	if ((fd = unix_connect(dir, "exec.sock", true)) != -1) {
 		rv = fd;
 	} else if (errno == ENOENT || errno == ECONNREFUSED) {
 		err_set(e, RC_TEMP,

@@ -58,27 +58,19 @@ front_read(struct front *f, struct err *e)
 
 /* --- the socket ------------------------------------------------------------ */
 
-/* A path in a directory may be longer than an address: /proc/self/fd helps. */
 static int
 socket_bind(struct front *f, struct err *e)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	mode_t old;
-	int rv;
 
 	f->dirfd = open(f->places.run, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	f->listener =
-	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (f->dirfd == -1 || f->listener == -1)
+	if (f->dirfd == -1)
 		return err_sys(e, "%s", f->places.run);
-	(void)snprintf(un.sun_path, sizeof(un.sun_path),
-	    "/proc/self/fd/%d/store.sock", f->dirfd);
-	(void)unlinkat(f->dirfd, "store.sock", 0);
 	/* Who may enter the directory may ask: see PRIVILEGES. */
 	old = umask(0);
-	rv = bind(f->listener, (struct sockaddr *)&un, sizeof(un));
+	f->listener = unix_listen(f->dirfd, "store.sock", 64);
 	umask(old);
-	if (rv == -1 || listen(f->listener, 64) == -1)
+	if (f->listener == -1)
 		return err_sys(e, "%s/store.sock", f->places.run);
 	return 0;
 }

@@ -7,11 +7,12 @@ ratio to that floor.
 """
 import json, os, shutil, signal, statistics, subprocess, sys, tempfile, threading, time
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from procs import GIT_ENV, below
+
 BIN = os.environ["BIN"]
 TESTBIN = os.environ["TESTBIN"]
-GIT = dict(os.environ, GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null",
-           GIT_AUTHOR_NAME="dev", GIT_AUTHOR_EMAIL="dev@example.com",
-           GIT_COMMITTER_NAME="dev", GIT_COMMITTER_EMAIL="dev@example.com")
 missed = 0
 
 
@@ -53,19 +54,7 @@ def pss_kib(pids):
 
 
 def family(pid):
-    parent = {}
-    for p in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            parent[int(p)] = int(open(f"/proc/{p}/stat").read().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            pass
-    found, todo = [pid], [pid]
-    while todo:
-        up = todo.pop()
-        kids = [p for p, pp in parent.items() if pp == up]
-        found += kids
-        todo += kids
-    return found
+    return [pid] + below(pid)
 
 
 def ticks(pids):
@@ -97,7 +86,7 @@ class Agent:
             f"  stateDir: {self.state}\n  syncInterval: {sync}\n"
             f"  repositories:\n    - {{repoId: web, remote: {self.repo}, branch: main}}\n"
             f"  plugins:\n    - name: host\n      deployTargets:\n{lines}{more}")
-        run("git", "init", "-q", "-b", "main", self.repo, env=GIT)
+        run("git", "init", "-q", "-b", "main", self.repo, env=GIT_ENV)
         for i in range(apps):
             d = f"{self.repo}/apps/app-{i:05}"
             os.makedirs(d)
@@ -110,7 +99,7 @@ class Agent:
         self.commit("first")
 
     def git(self, *args):
-        return run("git", "-C", self.repo, *args, env=GIT).strip()
+        return run("git", "-C", self.repo, *args, env=GIT_ENV).strip()
 
     def commit(self, message):
         self.git("add", "-A")

@@ -6,61 +6,32 @@ stage, a checkout), or of piped itself with all its children; then the commit
 must arrive on every target.  The oracle is outside the programs: the lock that
 the stage's own command holds, and the files.  The seed is printed.
 """
-import json, os, random, signal, subprocess, sys, time
+import json, os, random, subprocess, sys, time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from procs import GIT_ENV, argv, below, kill, write
 
 BIN = os.environ["BIN"]
 DIR, KILLS = sys.argv[1], int(sys.argv[2])
 SEED = int(os.environ.get("STORM_SEED", time.time_ns() % 1000000))
 repo, roots, state, conf = (f"{DIR}/{x}" for x in ("repo", "roots", "state", "piped.yaml"))
 TARGETS = ["web-1", "web-2", "web-3"]
-ENV = dict(os.environ, GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null",
-           GIT_AUTHOR_NAME="dev", GIT_AUTHOR_EMAIL="dev@example.com",
-           GIT_COMMITTER_NAME="dev", GIT_COMMITTER_EMAIL="dev@example.com")
 rnd = random.Random(SEED)
 
 
 def git(*args):
-    return subprocess.run(["git", "-C", repo, *args], env=ENV, check=True,
+    return subprocess.run(["git", "-C", repo, *args], env=GIT_ENV, check=True,
                           capture_output=True, text=True).stdout.strip()
-
-
-def write(path, text):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w") as f:
-        f.write(text)
-
-
-def below(pid):
-    parent = {}
-    for p in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{p}/stat") as f:
-                parent[int(p)] = int(f.read().rsplit(")", 1)[1].split()[1])
-        except (OSError, IndexError):
-            pass
-    found, todo = [], [pid]
-    while todo:
-        up = todo.pop()
-        kids = [p for p, pp in parent.items() if pp == up]
-        found += kids
-        todo += kids
-    return [p for p in found if ours(p)]
 
 
 def ours(pid):
     """No user's command: one that is killed fails its stage, as it should."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            return os.path.basename(f.read().split(b"\0")[0]).startswith(b"pipe")
-    except OSError:
-        return False
+    return os.path.basename(argv(pid)[0]).startswith(b"pipe")
 
 
-def kill(pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+def programs(pid):
+    return [p for p in below(pid) if ours(p)]
 
 
 def piped():
@@ -93,7 +64,9 @@ spec:
     - name: host
       deployTargets:
 {lines}""")
-    subprocess.run(["git", "init", "-q", "-b", "main", repo], env=ENV, check=True)
+    for t in TARGETS:
+        os.makedirs(f"{roots}/{t}")
+    subprocess.run(["git", "init", "-q", "-b", "main", repo], env=GIT_ENV, check=True)
     write(f"{repo}/site/app.pipecd.yaml", f"""apiVersion: pipecd.dev/v1beta1
 kind: Application
 spec:
@@ -116,7 +89,7 @@ spec:
             git("add", "-A"), git("commit", "-q", "-m", f"number {n}")
             for _ in range(rnd.randint(1, 3)):
                 time.sleep(rnd.random() * 0.06)
-                kids = below(agent.pid)
+                kids = programs(agent.pid)
                 if rnd.random() < 0.1:
                     for v in [agent.pid] + kids:
                         kill(v)

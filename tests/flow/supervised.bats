@@ -13,6 +13,7 @@ deployed() {	# APP CONTENT: on every target
 	done
 }
 ended() { [ "$(journals_with "$1")" = "$2" ]; }
+listed() { pipecd-report -l -f "$CONF" | grep -q "$1"; }	# COMMIT, or what else a line of it says
 stage_running() { pipecd-report -l -f "$CONF" | grep -q " $1 .* stage $2 "; }	# APP STAGE
 
 @test "agent: a push is deployed without a poll" {
@@ -91,7 +92,7 @@ pipeline:
 	until_true 10 stage_running site WAIT
 	echo two >"$REPO/site/index.html"
 	repo_commit "$REPO" two
-	sleep 0.5 # the second is seen, and waits
+	until_true 10 listed "$(git -C "$REPO" rev-parse --short=7 HEAD)"
 	echo three >"$REPO/site/index.html"
 	repo_commit "$REPO" three
 	until_true 20 deployed site three

@@ -13,26 +13,21 @@ the end "kills N, broken M".
 """
 import json, os, shutil, signal, subprocess, sys, time
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from procs import GIT_ENV, argv, below, kill, write
+
 BIN = os.environ["BIN"]
 DIR, VICTIM, STORY = sys.argv[1:4]
 STEP = int(os.environ.get("SWEEP_STEP", "1"))
 repo, roots, state, conf = (f"{DIR}/{x}" for x in ("repo", "roots", "state", "piped.yaml"))
 oracle = f"{DIR}/oracle"
 TARGETS = [f"web-{i}" for i in range(1, 5)]
-ENV = dict(os.environ, GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null",
-           GIT_AUTHOR_NAME="dev", GIT_AUTHOR_EMAIL="dev@example.com",
-           GIT_COMMITTER_NAME="dev", GIT_COMMITTER_EMAIL="dev@example.com")
 
 
 def git(*args):
-    return subprocess.run(["git", "-C", repo, *args], env=ENV, check=True,
+    return subprocess.run(["git", "-C", repo, *args], env=GIT_ENV, check=True,
                           capture_output=True, text=True).stdout.strip()
-
-
-def write(path, text):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w") as f:
-        f.write(text)
 
 
 def prepare():
@@ -49,7 +44,7 @@ spec:
     - name: host
       deployTargets:
 {targets}""")
-    subprocess.run(["git", "init", "-q", "-b", "main", repo], env=ENV, check=True)
+    subprocess.run(["git", "init", "-q", "-b", "main", repo], env=GIT_ENV, check=True)
     # The lock shows two at once, the file what was done how often.
     activate = (f"exec 9>>{DIR}/lock; flock -n 9 || echo overlap >>{oracle}; "
                 f"echo $PIPECD_TARGET $PIPECD_COMMIT >>{oracle}")
@@ -74,39 +69,6 @@ spec:
     git("add", "-A"), git("commit", "-q", "-m", "one")
 
 
-def children(pid):
-    """Every process below pid, by /proc."""
-    parent = {}
-    for p in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{p}/stat") as f:
-                parent[int(p)] = int(f.read().rsplit(")", 1)[1].split()[1])
-        except (OSError, IndexError):
-            pass
-    found, todo = [], [pid]
-    while todo:
-        up = todo.pop()
-        kids = [p for p, pp in parent.items() if pp == up]
-        found += kids
-        todo += kids
-    return found
-
-
-def argv(pid):
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            return f.read().split(b"\0")
-    except OSError:
-        return [b""]
-
-
-def kill(pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
 def pipe(boundary=None):
     """Run the pipe; kill at frame `boundary`.  (exec's status, frames, killed)"""
     log = open(f"{DIR}/log", "ab")
@@ -120,12 +82,12 @@ def pipe(boundary=None):
         if n != boundary:
             continue
         os.kill(e.pid, signal.SIGSTOP)	# starts nothing behind our back
-        below = children(e.pid)
+        found = below(e.pid)
         victims = {
             "exec": [e.pid],
-            "stage": [c for c in below if b"stage" in argv(c)],
-            "checkout": [c for c in below if argv(c)[0].endswith(b"checkout")],
-        }.get(VICTIM, [e.pid, p.pid, g.pid] + below)
+            "stage": [c for c in found if b"stage" in argv(c)],
+            "checkout": [c for c in found if argv(c)[0].endswith(b"checkout")],
+        }.get(VICTIM, [e.pid, p.pid, g.pid] + found)
         victims = [v for v in victims if argv(v) != [b""]]	# alive, and no zombie
         for v in victims:
             kill(v)
