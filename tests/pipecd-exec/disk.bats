@@ -53,6 +53,49 @@ small() {
 	pipecd-exec -V "$STATE/journal/d-1.ndjson"
 }
 
+@test "no sync that fails is believed, of whatever kind: every end that was said is in the journal" {
+	strace -qq -o /dev/null true 2>/dev/null || skip "strace may not trace here"
+	stage a HOST_SYNC '{"do":"ok"}'
+	for i in $(seq 12); do deployment "d-$i" "app$i"; done >"$T/in1"
+	"$EXEC" -f "$CONF" </dev/null >"$T/out" # where it cannot start it says so, and 111
+	ASAN_OPTIONS=detect_leaks=0 timeout 100 strace -qq -o "$T/trace" -e trace=fdatasync,fsync,syncfs \
+		-e inject=fdatasync:error=EIO:when=1+3 -e inject=fsync:error=EIO:when=2+3 -e inject=syncfs:error=EIO:when=1+3 \
+		"$EXEC" -f "$CONF" <"$T/in1" >"$T/out" 2>"$T/err" 3>&-
+	grep -q INJECTED "$T/trace"
+	for i in $(seq 12); do
+		[ "$(status "d-$i")" = SUCCESS ]
+		[ "$(counted "d-$i" a)" = 1 ]
+		grep '"stage_done"' "$STATE/journal/d-$i.ndjson" | grep -q SUCCESS
+	done
+	pipecd-exec -V "$STATE"/journal/d-*.ndjson
+}
+
+@test "a disk that never syncs again starts no stage more, and says so" {
+	strace -qq -o /dev/null true 2>/dev/null || skip "strace may not trace here"
+	stage a HOST_SYNC '{"do":"ok"}'
+	stage b HOST_SYNC '{"do":"ok"}'
+	deployment d-1 app >"$T/in1"
+	"$EXEC" -f "$CONF" </dev/null >"$T/out"
+	ASAN_OPTIONS=detect_leaks=0 strace -qq -o /dev/null -e trace=fdatasync,fsync,syncfs \
+		-e inject=fdatasync:error=EIO:when=2+ -e inject=fsync:error=EIO:when=2+ -e inject=syncfs:error=EIO:when=1+ \
+		"$EXEC" -f "$CONF" <"$T/in1" >"$T/out" 2>"$T/err" 3>&- &
+	PID=$!
+	until_true 10 grep -q "no new deployment is taken" "$T/err"
+	sleep 1.5 # it tries again, and again
+	kill -9 "$(pgrep -P "$PID")"
+	wait "$PID" || true
+	PID=
+	[ "$(grep -c "no new deployment is taken" "$T/err")" = 1 ]
+	[ "$(counted d-1 b)" = 0 ]
+	! said deployment '.deployment.status=="SUCCESS"'
+	# What it had said before is there, and the next one ends it.
+	n=$(jq -c 'select(.kind=="stage_done")' "$T/out" | wc -l)
+	[ "$(grep -c '"stage_done"' "$STATE/journal/d-1.ndjson")" -ge "$n" ]
+	until_true 10 "$EXEC" -f "$CONF" </dev/null >"$T/out" 2>"$T/err"
+	[ "$(counted d-1 b)" = 1 ]
+	pipecd-exec -V "$STATE/journal/d-1.ndjson"
+}
+
 @test "a write that fails half way is repeated at the same place" {
 	strace -qq -o /dev/null true 2>/dev/null || skip "strace may not trace here"
 	stage a HOST_SYNC '{"do":"ok"}'
