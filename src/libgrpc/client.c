@@ -10,12 +10,15 @@ grpc_client_open(
     struct loop *l, const struct grpc_client_opts *o, struct err *e)
 {
 	struct grpc_client *c = xcalloc(1, sizeof(*c));
+	struct sockaddr_storage ss;
+	socklen_t len;
 
 	c->loop = l;
 	c->o = *o;
-	if (!str_prefix(o->address, "unix:") &&
-	    address_split(o->address, c->host, sizeof(c->host), &c->port, e) ==
-		-1)
+	if (str_prefix(o->address, "unix:")
+		? address_unix(o->address, &ss, &len, e) == -1
+		: address_split(
+		      o->address, c->host, sizeof(c->host), &c->port, e) == -1)
 		goto fail;
 	if (o->tls && (c->tls = tls_client_new(o, e)) == NULL)
 		goto fail;

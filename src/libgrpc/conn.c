@@ -13,6 +13,12 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 static void conn_tick(void *arg);
 
+static int64_t
+sooner(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static void
 conn_unlink(struct conn *c)
 {
@@ -155,7 +161,13 @@ conn_flush(struct conn *c)
 static int
 conn_speak(struct conn *c, bool h2)
 {
+	const struct grpc_limits *l = &c->server->o.limits;
+
 	c->state = h2 ? CONN_H2 : CONN_H1;
+	loop_timer(c->server->loop, &c->timer,
+	    loop_now(c->server->loop) +
+		sooner(l->request_ms, h2 ? l->ping_ms : l->idle_ms),
+	    conn_tick, c);
 	return h2 ? h2s_open(c) : h1_open(c);
 }
 
@@ -359,12 +371,6 @@ conn_stall(struct conn *c, int64_t now)
 	if (wire_unsent(&c->wire) == 0)
 		return INT64_MAX;
 	return now >= c->moved_ms + wait ? -1 : now + wait / 4;
-}
-
-static int64_t
-sooner(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
 }
 
 static void

@@ -141,8 +141,8 @@ int grpc_server_take(
     struct grpc_server *s, int fd, struct grpc_tls *tls, struct err *e);
 /*
  * A listening socket, CLOEXEC and not blocking: "host:port", ":port", "[::1]:0"
- * or "unix:/path" (replaced when nobody listens on it; mode 0600).  `share`:
- * others may bind the same port, and the kernel deals connections out
+ * or "unix:/path" (for its user alone; replaced when nobody listens on it).
+ * `share`: others may bind the same port, and the kernel deals connections out
  * (SO_REUSEPORT).  Blocks for host names; for addresses it does not.
  */
 int grpc_listen(const char *address, bool share, struct err *e);
