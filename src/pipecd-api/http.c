@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include "api.h"
-
-#define VERSION "0.1.0"
+#include "version.h"
 
 /* --- answers, counted ---------------------------------------------------------- */
 
@@ -59,7 +58,7 @@ health(struct api *api, struct http_call *h)
 			answer(api, h, "/healthz", 200, "ok");
 	} else if (strcmp(h->path, "/version") == 0) {
 		if (reads(api, h, "/version"))
-			answer(api, h, "/version", 200, "%s\n", VERSION);
+			answer(api, h, "/version", 200, "%s\n", PIPECD_VERSION);
 	} else {
 		return false;
 	}
@@ -69,7 +68,7 @@ health(struct api *api, struct http_call *h)
 const char *
 api_version(void)
 {
-	return VERSION;
+	return PIPECD_VERSION;
 }
 
 void

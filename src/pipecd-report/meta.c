@@ -7,15 +7,12 @@
 #include <sys/resource.h>
 
 #include "door.h"
+#include "version.h"
 
 enum {
 	STAT_MS = 60000,
 	KEY_MAX = 65536
 };
-
-#ifndef PIPECD_VERSION
-#define PIPECD_VERSION "v1.0.0"
-#endif
 
 const char *
 door_version(void)

@@ -74,6 +74,7 @@ hand_over(struct door *d, struct order *o)
 	case MODEL__COMMAND__TYPE__CANCEL_DEPLOYMENT:
 	case MODEL__COMMAND__TYPE__APPROVE_STAGE:
 	case MODEL__COMMAND__TYPE__SKIP_STAGE:
+	case MODEL__COMMAND__TYPE__ROLLBACK_DEPLOYMENT:
 		break;
 	default:
 		answer(d, o, false,

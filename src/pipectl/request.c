@@ -151,7 +151,7 @@ metadata(const Model__Command *k, const char *key)
 static int
 command_result(const Model__Command *k, struct err *e)
 {
-	const char *why = metadata(k, "reason");
+	const char *why = metadata(k, "Reason");
 
 	if (k->status == MODEL__COMMAND_STATUS__COMMAND_SUCCEEDED)
 		return 0;

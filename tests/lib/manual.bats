@@ -28,7 +28,7 @@ program() { local p=${1#src/}; p=${p%/main.c}; echo "${p//\//-}"; }
 }
 
 @test "manual: what SEE ALSO names is there, or another package's" {
-	known=' ssh(1) piped.yaml(5) app.pipecd.yaml(5) control-plane.yaml(5) pipecd-frames(5) pipecd-journal(5) '
+	known=' ssh(1) jq(1) piped.yaml(5) app.pipecd.yaml(5) control-plane.yaml(5) pipecd-frames(5) pipecd-journal(5) '
 	for main in src/*/main.c src/*/*/main.c; do known+="$(program "$main")(1) "; done
 	for main in src/*/main.c src/*/*/main.c; do
 		for page in $(section "$main" 'SEE ALSO' | tr ',' ' '); do

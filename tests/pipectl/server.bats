@@ -109,7 +109,7 @@ has_command() { piped ListUnhandledCommands '{}' >commands; [ "$(jq '.commands|l
 	wait $!
 	[ "$(jq -r .status synced)" = DEPLOYMENT_SUCCESS ]
 	ctl application sync "$id" 2>err 3>&- &
-	obey COMMAND_FAILED '{"reason":"spec.trigger.onCommand is disabled"}'
+	obey COMMAND_FAILED '{"Reason":"spec.trigger.onCommand is disabled"}'
 	rc=0; wait $! || rc=$?
 	[ "$rc" -eq 1 ]
 	grep -q 'spec.trigger.onCommand is disabled' err
