@@ -285,6 +285,10 @@ int deployment_cancel_queued(struct exec *x, struct deployment *d,
 /* What apps.ndjson says of its application from now on. */
 void past_put(struct exec *x, const Model__Deployment *m, bool triggered);
 
+/* leftover.c: what platforms keep between the stages of a deployment */
+void leftover_remove(struct exec *x, const struct deployment *d);
+void leftovers_sweep(struct exec *x); /* of those that have ended */
+
 /* resume.c: what the control plane knows */
 int intake_resume(struct exec *x, const struct frame *f, const char *line,
     size_t len, struct err *e);

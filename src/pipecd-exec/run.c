@@ -422,6 +422,7 @@ finish(struct exec *x, struct deployment *d)
 		x->ended++;
 		x->failed += d->result != D_(SUCCESS);
 	}
+	leftover_remove(x, d);
 	checkout_drop(x, d);
 	slot_free(x, d);
 	d->app->running = NULL;

@@ -168,6 +168,7 @@ ended_again(struct exec *x, struct deployment *d)
 	    written_ns(x, p->deployment_id) <= written_ns(x, m->id))
 		past_put(x, m, true);
 	chain_member_ended(x, m);
+	leftover_remove(x, d);
 	d->phase = PH_ENDED;
 	dirty_add(x, d, true);
 }
@@ -292,6 +293,7 @@ restart(struct exec *x, struct err *e)
 			deployment_take_up(x, left[i].d);
 	free(left);
 	apps_check(x);
+	leftovers_sweep(x);
 	if (x->daemon)
 		pasts_tell(x);
 	retention(x);

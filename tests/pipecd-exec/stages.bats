@@ -77,6 +77,20 @@ runs() {
 	run -1 pipecd-exec -r "$STATE/journal/d-1.ndjson"
 }
 
+@test "what a platform keeps between stages is gone when the deployment ends, or at the next start" {
+	stage a HOST_SYNC '{"do":"ok"}'
+	stage b HOST_SYNC '{"do":"fail"}'
+	deployment d-1 app >"$T/in1"
+	mkdir -p "$STATE/work/host/d-1/x" "$STATE/work/host/live-1"
+	chmod 700 "$STATE"
+	runs 1
+	[ "$(ls "$STATE/work/host")" = live-1 ]
+	mkdir "$STATE/work/host/d-1"
+	: >"$T/in1"
+	runs 0
+	[ "$(ls "$STATE/work/host")" = live-1 ]
+}
+
 @test "a script's rollback runs only if its stage ran" {
 	stage a SCRIPT_RUN '{"do":"ok"}'
 	stage b HOST_SYNC '{"do":"fail"}'

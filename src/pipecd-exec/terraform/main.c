@@ -47,7 +47,8 @@
  * FILES
  *	stateDir/work/terraform/DEPLOYMENT
  *		one deployment's work, with its saved plan (0600: plans hold
- *		secrets); removed at its end, or a week later
+ *		secrets); removed at its end, by exec where no stage does it,
+ *		and a week later at the latest
  *	stateDir/terraform/APPLICATION
  *		the state of an application without a backend
  *	stateDir/cache/terraform/plugins
