@@ -17,4 +17,5 @@ install: all man schema
 	for u in $(units); do sed 's|@bindir@|$(PREFIX)/bin|' share/systemd/$$u >build/$$u && \
 	    install -m 644 build/$$u $(to)/lib/systemd/system/$$u || exit 1; done
 	install -m 644 share/systemd/sysusers.conf $(to)/lib/sysusers.d/pipecd.conf
+	install -m 644 share/systemd/piped-accounts.conf $(to)/share/pipecd/examples/piped-accounts.conf
 .PHONY: install

@@ -140,8 +140,6 @@ lock_files(const struct profile *p, const char *state_dir,
 	int rv = -1;
 	size_t i;
 
-	if (strcmp(p->paths, "all") == 0)
-		return 0;
 	if ((c = confine_new(e)) == NULL ||
 	    add_rules(c, common, state_dir, e) == -1 ||
 	    add_rules(c, p->paths, state_dir, e) == -1 ||

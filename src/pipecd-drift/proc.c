@@ -452,13 +452,17 @@ jobs_over(struct drift *d, struct proc *p, const char *how)
 	bool good = p->why[0] == '\0' && WIFEXITED(p->status) &&
 		    WEXITSTATUS(p->status) == 0;
 	bool no_verb = p->why[0] == '\0' && p->verb == VERB_RENDER &&
-		       p->n_answered == 0 && WIFEXITED(p->status) &&
+		       p->n_answered == 0 && !TAILQ_EMPTY(&p->jobs) &&
+		       WIFEXITED(p->status) &&
 		       WEXITSTATUS(p->status) == RC_PERM;
 	bool blame = !(good && p->n_answered > 0) && !no_verb;
 	struct job *j;
 	char name[80];
 
-	/* It has no such verb: then its live looks at the source itself. */
+	/*
+	 * It has no such verb: then its live looks at the source itself.  One
+	 * that was never asked says nothing about that.
+	 */
 	if (no_verb && p->k != NULL)
 		p->k->source = true;
 	while ((j = TAILQ_FIRST(&p->jobs)) != NULL) {

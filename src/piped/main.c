@@ -32,12 +32,29 @@
  *
  *	A state directory that is removed is made anew, and all programs are
  *	started again.
+ *
+ *	As root, where these users and groups exist, each program runs as its
+ *	own: _piped-git (gitwatch), _piped-checkout, _piped-plan, _piped-exec,
+ *	_piped-drift and _piped-report, each with a group of its name, and the
+ *	groups _piped, _piped-mirror, _piped-journal and _piped-approve.  Where
+ *	one is missing all programs run as root, and which is missing is said.
+ *	A platform NAME runs as _piped-NAME and scripts as _piped-script where
+ *	that user exists, else as root: who makes the user decides.  It must be
+ *	able to write its deploy targets and to read what its entry of the
+ *	config names.  Key files that the agent itself uses (spec.git,
+ *	spec.secretManagement, pipedKeyFile) are read by piped, as root.
+ *	The state directory is made so that each program reads and writes its
+ *	part only, and taken over from one user, or to one; the directories
+ *	above it must let others pass.  People in the group _piped-approve
+ *	approve, cancel and sync; those in _piped-journal read journals.
  * OPTIONS
+ *	-a prefix	of accounts, instead of _piped: for a second agent
  *	-f config	the Piped config, /etc/pipecd/piped.yaml
  *	-g seconds	how long exec may take to end, 30
  *	-n	check the config, and whether the plugins that it names are
- *		there and pinned, print it as it is understood, and end
- *	-s	print the state of every program, and end
+ *		there and pinned, print it as it is understood, and who would
+ *		run as whom, and end
+ *	-s	print the state and the user of every program, and end
  *	-t	text of what happens to deployments, on stdout
  *	-v	debug; the programs are started with it too
  *	--json	with -s: as one JSON object
@@ -56,7 +73,7 @@
  *	/etc/pipecd/piped.yaml	the config
  *	<stateDir>/run/status.json	what -s prints
  *	<stateDir>/run/piped.lock	held while piped runs; its pid
- *	<stateDir>/run/bus/	where programs take frames
+ *	<stateDir>/run/bus/TO.FROM/	where program TO takes what FROM says
  *	../libexec/pipecd/	platforms that are not built in, relative to
  *		the directory of piped
  * ENVIRONMENT
@@ -64,15 +81,16 @@
  *	Programs get PATH, HOME, LANG, TZ and TMPDIR; pipecd-exec-terraform
  *	also TF_*, AWS_*, GOOGLE_*, ARM_* and the like, gitwatch SSH_AUTH_SOCK
  *	and proxies.  Platforms that are not built in get their config only.
+ *	Who runs as another user gets that one's HOME, USER and LOGNAME, and
+ *	nothing of XDG_RUNTIME_DIR, DBUS_SESSION_BUS_ADDRESS, SSH_AUTH_SOCK.
  * PRIVILEGES
  *	Reads the whole config, secrets included, and passes each program its
  *	part.  No network.  Speaks to nobody but its children and systemd, and
- *	parses nothing but its config and its own status file.  All programs
- *	run as the user that piped runs as: give it one of its own.
+ *	parses nothing but its config and its own status file.  Not root, all
+ *	programs run as its user: give it one of its own.
  * BUGS
- *	As root its programs are root too, though all but exec and the
- *	platforms give up what makes them so; there are no accounts per program
- *	yet.
+ *	A platform without an account is root, though all others have theirs.
+ *	The file system of the state directory, and /dev/shm, must have ACLs.
  * SEE ALSO
  *	pipecd-gitwatch(1), pipecd-plan(1), pipecd-exec(1), pipecd-drift(1)
  */

@@ -281,6 +281,7 @@ pipeline:
 	many_start -t
 	until_true 30 ended SUCCESS 1
 	until_true 30 grep -q SYNCED "$STATE.out"
+	until_true 30 eval 'ls "$STATE"/cache/objects/*'
 	o=$(ls "$STATE"/cache/objects/*)
 	setpriv --reuid "$(uid host)" --regid "$(id -g "$P-host")" --groups "$(gid "$P")" cat "$o" >/dev/null
 	run ! setpriv --reuid "$(uid script)" --regid "$(id -g "$P-script")" --groups "$(gid "$P")" cat "$o"
