@@ -125,20 +125,23 @@ static pid_t
 start(struct front *f, const char *program, const char *const *argv,
     bool configured, int *fd, struct err *e)
 {
-	char path[PATH_MAX], san[256];
-	const char *env[8], *keep[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS" };
+	/* The last ones for whom the configuration is for. */
+	static const char *const keep[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS",
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+		"AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "SSL_CERT_FILE",
+		"SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy" };
+	const char *env[NITEMS(keep) + 3];
+	char path[PATH_MAX];
 	struct child c = CHILD_INIT;
 	size_t n = 0, i;
 	int pair[2], slice = -1;
 	pid_t pid = -1;
 
 	env[n++] = "PATH=/usr/local/bin:/usr/bin:/bin";
-	for (i = 0; i < NITEMS(keep); i++)
-		if (getenv(keep[i]) != NULL && n < 4) {
-			(void)snprintf(san, sizeof(san), "%s=%s", keep[i],
-			    getenv(keep[i]));
-			env[n++] = arena_strdup(f->a, san);
-		}
+	for (i = 0; i < (configured ? NITEMS(keep) : 2); i++)
+		if (getenv(keep[i]) != NULL)
+			env[n++] = arena_printf(
+			    f->a, "%s=%s", keep[i], getenv(keep[i]));
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
 		return err_sys(e, "socketpair");
 	if (configured && (slice = slice_fd(f->conf)) == -1) {

@@ -253,7 +253,10 @@ main(int argc, char *argv[])
 		die(&e);
 	o.conf = &c;
 	o.dir = arena_printf(a, "%s/objects", c.state_dir);
-	if (dir_make(o.dir, 0700, &e) == -1 || serve(&o, &e) == -1)
+	if ((strcmp(c.filestore.type, "DIR") == 0
+		    ? dir_make(o.dir, 0700, &e)
+		    : objects_s3_open(&o, a, &e)) == -1 ||
+	    serve(&o, &e) == -1)
 		die(&e);
 	arena_free(a);
 	return RC_OK;

@@ -1,1 +1,1 @@
-NEEDS.pipecd-store-object := libstore libconf
+NEEDS.pipecd-store-object := libstore libconf libs3

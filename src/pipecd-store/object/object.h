@@ -10,6 +10,8 @@ enum {
 	OBJECT_MAX = 8 * 1024 * 1024
 };
 
+struct s3;
+
 struct object {
 	const char *key;
 	uint64_t size;
@@ -20,7 +22,7 @@ struct objects {
 	const struct objects_ops *ops;
 	const struct conf_control *conf;
 	const char *dir; /* DIR */
-	void *s3;	 /* S3, MINIO */
+	struct s3 *s3;	 /* S3, MINIO */
 };
 
 /*
@@ -39,7 +41,8 @@ struct objects_ops {
 	    size_t limit, struct object *v, size_t *n, bool *more,
 	    struct arena *a, struct err *e);
 };
-extern const struct objects_ops objects_dir;
+extern const struct objects_ops objects_dir, objects_s3;
+int objects_s3_open(struct objects *o, struct arena *a, struct err *e);
 int object_key_check(const char *key, struct err *e);
 
 #endif

@@ -1,0 +1,1 @@
+NEEDS.libs3 := libhash -lcurl
