@@ -62,9 +62,10 @@ by_text(const void *x, const void *y)
 	return strcmp(a->p, b->p);
 }
 
-/* Sorted by their encoded names, then values: "name=value" sorts so, for '='
- * would only be wrong against characters below it, which are all encoded but
- * '-' and '.': hence the name is compared with a byte lower than those. */
+/*
+ * Sorted by encoded name, then value.  "a=" would sort behind "a-b=", so that
+ * while they are sorted a byte below all others stands for the '='.
+ */
 static void
 query(struct buf *b, const struct s3_request *q)
 {

@@ -34,6 +34,15 @@ struct term {
 	struct stream *best; /* the nearest; NULL: at the end */
 };
 
+/* A list that leaps more often ends its page, and others are served. */
+static long leaps_max = 20000;
+
+void
+tables_leaps(long n)
+{
+	leaps_max = n;
+}
+
 struct list {
 	struct table *b;
 	const struct table_query *q;
@@ -326,9 +335,9 @@ static bool
 agree(struct list *l, struct buf *far)
 {
 	struct stream *max;
-	size_t i, same;
+	size_t i, same, round;
 
-	for (;;) {
+	for (round = 0;; round++) {
 		max = l->t[0].best;
 		for (i = 0; i < l->n; i++) {
 			if (l->t[i].best == NULL)
@@ -344,7 +353,8 @@ agree(struct list *l, struct buf *far)
 		buf_add(far, max->at, max->at_n);
 		if (same == l->n)
 			return true;
-		if (l->leaps > LEAPS)
+		/* After one round it is further on than it was. */
+		if (round > 0 && l->leaps > leaps_max)
 			return true;
 		for (i = 0; i < l->n; i++)
 			term_leap(l, &l->t[i], far->p, far->len, false, false);

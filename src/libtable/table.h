@@ -62,6 +62,8 @@ enum {
 };
 /* Tests: the first size of the map of environments opened after this. */
 void tables_map_start(size_t bytes);
+/* Tests: how much a list may look at before its page ends. */
+void tables_leaps(long n);
 
 struct table *table_find(const struct tables *t, const char *name);
 struct table *table_next(const struct tables *t, const struct table *before);
