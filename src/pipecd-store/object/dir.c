@@ -32,7 +32,7 @@ parents_make(const struct objects *o, char *path, struct err *e)
 	char *slash, *above;
 	int rv = 0;
 
-	for (slash = strchr(path + base + 1, '/'); rv == 0 && slash != NULL;
+	for (slash = path + base; rv == 0 && slash != NULL;
 	     slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (mkdir(path, 0700) == 0) {
