@@ -43,6 +43,7 @@
  * SEE ALSO
  *	pipecd(1), pipecd-store(1), pipecd-ops(1)
  */
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,16 +280,35 @@ api_close(struct api *api)
 	methods_free(api->methods);
 }
 
+/*
+ * A renewed certificate is another file under the same name, often behind a
+ * link: what may be read is the directory of both.
+ */
+static size_t
+dirs_of(const char *file, const char *more[], size_t n, struct arena *a)
+{
+	char real[PATH_MAX];
+	const char *at[] = { file, realpath(file, real) };
+	size_t i;
+
+	for (i = 0; i < NITEMS(at); i++)
+		if (at[i] != NULL && at[i][0] == '/')
+			more[n++] = arena_printf(a, "r:%.*s",
+			    (int)(strrchr(at[i], '/') - at[i] + 1), at[i]);
+	return n;
+}
+
 /* The certificate is read again after we have locked ourselves in. */
 static int
 lock_down(const struct conf_control *c, struct arena *a, struct err *e)
 {
-	const char *more[] = { NULL, NULL, NULL };
+	const char *const files[] = { c->tls.cert_file, c->tls.key_file };
+	const char *more[5] = { NULL };
+	size_t n = 0, i;
 
-	if (c->tls.cert_file != NULL) {
-		more[0] = arena_printf(a, "r:%s", c->tls.cert_file);
-		more[1] = arena_printf(a, "r:%s", c->tls.key_file);
-	}
+	for (i = 0; i < NITEMS(files); i++)
+		if (files[i] != NULL)
+			n = dirs_of(files[i], more, n, a);
 	return sandbox("api", c->state_dir, more, e);
 }
 
