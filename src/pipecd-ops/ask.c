@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,10 +46,26 @@ refused(const Store__Reply *r, struct err *e)
 	    *r->error != '\0' ? ": " : "", r->error);
 }
 
+bool
+told_to_end(struct ops *o)
+{
+	int sig;
+
+	while ((sig = signals_next(o->signals)) != 0)
+		if (sig != SIGCHLD && sig != SIGHUP)
+			o->stop = true;
+	return o->stop;
+}
+
 /* The lease is kept while a job is long; one that is lost ends the job. */
 static const Store__Reply *
 call(struct ops *o, const Store__Request *q, struct arena *a, struct err *e)
 {
+	/* A long job ends between two questions; it is done again later. */
+	if (o->daemon && told_to_end(o)) {
+		err_set(e, RC_TEMP, "told to end");
+		return NULL;
+	}
 	if (o->daemon && o->holder && now_ms() >= o->lease_next_ms)
 		switch (lease_hold(o, e)) {
 		case 1:

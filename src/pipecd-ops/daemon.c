@@ -3,7 +3,6 @@
  * one that fails is tried again soon, and said once.
  */
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,8 +17,7 @@ enum {
 
 struct daemon {
 	struct ops *o;
-	int signals;
-	bool stop, ready;
+	bool ready;
 	struct {
 		int64_t at_ms;	/* of now_ms; -1: never */
 		int64_t wall_s; /* CRON: of wall_s; else 0 */
@@ -118,7 +116,8 @@ run(struct daemon *d, size_t i)
 
 	arena_reset(d->o->arena);
 	if (jobs[i].fn(d->o, nothing, &what, &e) == -1) {
-		failed(d, i, &e);
+		if (!d->o->stop)
+			failed(d, i, &e);
 		return;
 	}
 	say(&jobs[i], &what);
@@ -159,16 +158,6 @@ watch(struct daemon *d)
 	d->watch = store_send(d->o->store, &q, ASK_MS, changed, d);
 }
 
-static void
-signals(struct daemon *d)
-{
-	int sig;
-
-	while ((sig = signals_next(d->signals)) != 0)
-		if (sig != SIGCHLD && sig != SIGHUP)
-			d->stop = true;
-}
-
 static int
 wait_ms(const struct daemon *d)
 {
@@ -198,13 +187,12 @@ turn(struct daemon *d)
 		d->o->lease_next_ms = now_ms() + 1000;
 		log_debug("-", "lease: %s", e.text);
 	}
-	for (i = 0; i < d->n && d->o->holder && !d->stop; i++) {
+	for (i = 0; i < d->n && d->o->holder && !told_to_end(d->o); i++) {
 		/* Who is told that we are ready finds his project there. */
 		if (!due(d, i, now_ms()) ||
 		    (!d->ready && jobs[i].when != WHEN_START))
 			continue;
 		run(d, i);
-		signals(d);
 	}
 	if (!d->ready) {
 		d->ready = true;
@@ -221,15 +209,14 @@ daemon_run(struct ops *o, struct err *e)
 	struct daemon d = { .o = o };
 	struct pollfd pfd[2] = { { .events = POLLIN }, { .events = POLLIN } };
 
-	if ((d.signals = signals_open(e)) == -1)
+	if ((o->signals = signals_open(e)) == -1)
 		return -1;
 	plan_first(&d);
-	while (!d.stop) {
+	while (!told_to_end(o)) {
 		turn(&d);
-		pfd[0].fd = d.signals;
+		pfd[0].fd = o->signals;
 		pfd[1].fd = store_fd(o->store);
-		(void)poll_idle(pfd, 2, d.stop ? 0 : wait_ms(&d));
-		signals(&d);
+		(void)poll_idle(pfd, 2, o->stop ? 0 : wait_ms(&d));
 		store_turn(o->store);
 	}
 	lease_drop(o);

@@ -69,6 +69,7 @@ lease_drop(struct ops *o)
 	if (!o->holder)
 		goto out;
 	o->holder = false;
+	o->daemon = false; /* this is still to be asked */
 	if (ops_get(o, "lease", "ops", &store__lease__descriptor, &l, &version,
 		a, &e) == 1 &&
 	    strcmp(l->owner, o->owner) == 0)

@@ -31,8 +31,9 @@ struct ops {
 	struct store *store;
 	const struct conf_control *conf;
 	struct arena *arena; /* of the job that runs */
-	bool daemon;
-	bool chains_open; /* some chain was unfinished when last looked */
+	bool daemon, stop;   /* stop: a signal said so */
+	int signals;	     /* of a daemon */
+	bool chains_open;    /* some chain was unfinished when last looked */
 	/* The lease. */
 	char owner[200];
 	bool holder;
@@ -65,6 +66,8 @@ extern const struct job jobs[]; /* .name is NULL at the end */
  * One thing at a time: jobs are in no hurry, and others are served meanwhile.
  */
 
+/* Whether SIGTERM or SIGINT came; a daemon asks nothing more then. */
+bool told_to_end(struct ops *o);
 /* NULL with *e, unless the answer is OK. */
 const Store__Reply *ops_ask(
     struct ops *o, const Store__Request *q, struct arena *a, struct err *e);

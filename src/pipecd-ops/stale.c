@@ -10,20 +10,31 @@
 struct walk {
 	struct ops *o;
 	struct batch b;
+	struct map *heard; /* ids of those who spoke: &fresh or &old */
 	int64_t now;
 };
 
-static int64_t
-last_heard(struct walk *w, const Model__Piped *p, struct arena *a, int64_t *at,
-    struct err *e)
-{
-	Store__PipedStatus *s;
-	uint64_t version;
-	int rv = ops_get(w->o, "piped_stat", p->id,
-	    &store__piped_status__descriptor, &s, &version, a, e);
+static const int fresh = 1, old = 2;
 
-	*at = rv == 1 ? s->updated_at : p->updated_at;
-	return rv;
+/* A map keeps pointers that may be written; these are not. */
+static void *
+mark(const int *m)
+{
+	return (void *)(uintptr_t)m;
+}
+
+static int
+one_heard(void *arg, const Store__Record *r, struct arena *a, struct err *e)
+{
+	struct walk *w = arg;
+	Store__PipedStatus *s =
+	    record_of(&store__piped_status__descriptor, r, a, e);
+
+	if (s == NULL)
+		return -1;
+	map_put(w->heard, r->id,
+	    s->updated_at > w->now - OFFLINE_S ? mark(&fresh) : mark(&old));
+	return 0;
 }
 
 static int
@@ -31,21 +42,39 @@ one_piped(void *arg, const Store__Record *r, struct arena *a, struct err *e)
 {
 	struct walk *w = arg;
 	Model__Piped *p = record_of(&model__piped__descriptor, r, a, e);
-	int64_t at;
+	const int *heard;
 
 	if (p == NULL)
 		return -1;
-	if (p->status != MODEL__PIPED__CONNECTION_STATUS__ONLINE)
+	heard = map_get(w->heard, p->id);
+	/* One that has only just begun has said nothing yet. */
+	if (p->status != MODEL__PIPED__CONNECTION_STATUS__ONLINE ||
+	    heard == &fresh ||
+	    (heard == NULL && p->updated_at > w->now - OFFLINE_S))
 		return 0;
-	if (last_heard(w, p, a, &at, e) == -1)
-		return -1;
-	if (at > w->now - OFFLINE_S)
-		return 0;
-	log_info(p->id, "agent offline name=%s silent_s=%lld", p->name,
-	    (long long)(w->now - at));
+	log_info(p->id, "agent offline name=%s", p->name);
 	p->status = MODEL__PIPED__CONNECTION_STATUS__OFFLINE;
 	return batch_add(&w->b, STORE__OP__KIND__UPDATE, "piped", p->id,
 	    r->version, &p->base, e);
+}
+
+/* Two lists, whatever their number: thousands of agents cost a few answers. */
+static int
+offline(struct walk *w, struct err *e)
+{
+	struct list l;
+	int rv;
+
+	w->heard = map_new();
+	batch_init(&w->b, w->o);
+	list_init(&l, "piped_stat", "updated_at", true);
+	rv = list_each(w->o, &l, one_heard, w, e);
+	list_init(&l, "piped", "updated_at", true);
+	if (rv == 0)
+		rv = list_each(w->o, &l, one_piped, w, e);
+	rv = batch_end(&w->b, rv, e);
+	map_free(w->heard);
+	return rv;
 }
 
 static int
@@ -66,10 +95,7 @@ job_stale(struct ops *o, char *const *argv, struct did *d, struct err *e)
 	int rv;
 
 	(void)argv;
-	batch_init(&w.b, o);
-	list_init(&l, "piped", "updated_at", true);
-	rv = list_each(o, &l, one_piped, &w, e);
-	rv = batch_end(&w.b, rv, e);
+	rv = offline(&w, e);
 	did(d, "offline", w.b.done);
 	if (rv == -1)
 		return -1;

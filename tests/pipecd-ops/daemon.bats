@@ -62,3 +62,15 @@ project_is_there() { [ "$(ids project)" = "$1 " ]; }
 	kill -CONT "$store"
 	until_true 20 is_state ready
 }
+
+@test "a job that takes long ends when it is told to, and the lease is free" {
+	{ project demo; } | load_table project
+	for i in {1..20}; do for k in {1..100}; do printf '{"id":"d%d-%d","application_id":"a%d","application_name":"a","piped_id":"p1","project_id":"demo","status":"SUCCESS","completed_at":%d,"created_at":1,"updated_at":%d,"git_path":{"repo":{"id":"r"},"path":"a"},"trigger":{"commit":{"hash":"%d","message":"m","author":"a","branch":"main","created_at":1},"timestamp":1}}\n' $i $k $i $((NOW - k)) $((NOW - k)) $k; done; done | load_table deployment
+	# A clock that rings each minute would do; this one is told at the start.
+	ops_conf "  retention: {deployments: 1s}"; cp "$F" "$A/control-plane.yaml"
+	pipecd_start; pipecd_ready
+	t0=$(date +%s%N)
+	kill "$PIPECD"; wait "$PIPECD"; PIPECD=
+	[ $((($(date +%s%N) - t0) / 1000000)) -lt 5000 ]
+	[ "$(lease .expires_at)" -lt "$NOW" ]
+}
