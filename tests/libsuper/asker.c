@@ -4,6 +4,7 @@
  *	launch PROGRAM [VERB [ARG...]]	"pid N" or "error RC: text"
  *	stage PROGRAM [VERB [ARG...]]	the same, with a lock on descriptor 6
  *	kill PID SIGNAL			"ok" or "error RC: text"
+ *	holders LOCK SIGNAL		"held 0 17 (sleep)" or "error RC: text"
  *	exit N
  * What ends is said as "ended PID: how".
  */
@@ -58,6 +59,20 @@ start(struct launcher *l, char **word, bool stage)
 }
 
 static void
+holders(struct launcher *l, const char *lock, int sig)
+{
+	struct buf who = BUF_INIT;
+	struct err e;
+	int rv = launcher_holders(l, lock, sig, false, &who, &e);
+
+	if (rv == -1)
+		say("error %d: %s\n", e.exit, e.text);
+	else
+		say("held %d %s\n", rv, who.p);
+	buf_free(&who);
+}
+
+static void
 command(struct launcher *l, char *line)
 {
 	char *word[16] = { NULL }, *save = NULL, *w;
@@ -76,6 +91,8 @@ command(struct launcher *l, char *line)
 			say("error %d: %s\n", e.exit, e.text);
 		else
 			say("ok\n");
+	} else if (strcmp(word[0], "holders") == 0) {
+		holders(l, word[1], atoi(word[2]));
 	} else {
 		start(l, word + 1, strcmp(word[0], "stage") == 0);
 	}

@@ -374,3 +374,20 @@ pipeline:
 	is "$(pid_of exec)" exec
 	until_true 30 test -d "$STATE/mirror/web.git"
 }
+
+@test "the capabilities that the drop-in leaves are enough, where all have accounts" {
+	root_again && return
+	many_new
+	mkdir -m 777 "$M/w"
+	app_with_script "id -u >>$M/w/log; setsid sh -c \"while [ ! -e $M/w/go ]; do sleep 0.1; done\""
+	caps=$(sed -n 's/^#CapabilityBoundingSet=//p' "$ROOT/share/systemd/piped-accounts.conf" | tr 'A-Z' 'a-z' | sed 's/cap_/+/g; s/ /,/g')
+	[[ "$caps" == *+setuid* ]]
+	setpriv --bounding-set="-all,$caps" "$A/bin/piped" -a "$P" -f "$CONF" >"$STATE.out" 2>"$STATE.err" 3>&- &
+	PIPED=$!
+	until_true 30 test -s "$M/w/log"
+	[ "$(stat -c %a:%G "$STATE/journal")" = "2750:$P-journal" ]
+	kill -9 "$(pid_of exec)"
+	until_true 30 eval '[ "$(wc -l <"$M/w/log")" -eq 2 ]'
+	touch "$M/w/go"
+	until_true 30 ended SUCCESS 1
+}

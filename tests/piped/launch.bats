@@ -125,3 +125,38 @@ piped_says_ready() { "$A/bin/piped" -s -f "$A/piped.yaml" >/dev/null; }
 	run -0 "$A/bin/piped" -s -f "$A/piped.yaml" --json
 	[ "$(jq '.launched|length' <<<"$output")" = 0 ]
 }
+
+@test "who holds a stage's lock is found and ended by the supervisor, and nothing else is" {
+	piped_start; piped_ready
+	until_true 5 test -d "$S/run/lock"
+	touch "$S/run/lock/app-1" "$S/run/lock/app-2"
+	setsid flock -x "$S/run/lock/app-1" sh -c "echo in >$A/in; exec sleep 1000" 3>&- &
+	until_true 10 test -s "$A/in"
+	setsid sh -c "exec 9<$S/run/lock/app-1; echo in >$A/in2; exec sleep 1000" 3>&- & # open, not locked
+	until_true 10 test -s "$A/in2"
+	piped_ask holders app-1 0
+	answer '^held 0 .*(sleep)'
+	held=$(sed -n 's/^held 0 //p' "$A/answers" | grep -o '[0-9]*' )
+	piped_ask holders app-2 9
+	answer '^held 0 $'
+	for p in $held; do kill -0 "$p"; done
+	piped_ask holders app-1 9
+	for p in $held; do until_true 10 gone "$p"; done
+	kill -0 $! # it has the file open, and not the lock
+	kill $!
+	ln -s /etc/passwd "$S/run/lock/link"
+	piped_ask holders link 9
+	answer 'error 100: .*run/lock/link: is no lock'
+	piped_ask holders ../piped.lock 9
+	answer 'error 100: lock ../piped.lock: no such name'
+	piped_ask holders app-1 1
+	answer 'error 100: signal 1: not for holders'
+}
+
+@test "who starts no stages has no locks to ask for" {
+	cp "$A/bin/pipecd-exec" "$A/bin/pipecd-plan"
+	fake_program pipecd-exec
+	piped_start; piped_ready
+	piped_ask holders app-1 9
+	answer 'error 100: plan has no locks'
+}
