@@ -304,6 +304,8 @@ void reply_command(struct call *c, const Store__Reply *r);
 
 /* --- chain.c -------------------------------------------------------------- */
 
+/* Go on when the chain is of the caller's project, else refuse. */
+void own_chain(struct call *c, const char *id, void (*then)(struct call *c));
 /* Say in its chain what became of a deployment, then answer. */
 void chain_report(struct call *c, const char *chain_id, unsigned block,
     const Model__Deployment *d);

@@ -263,7 +263,10 @@ unregistered_report(struct call *c, const void *req)
 {
 	PIPED(ReportUnregisteredApplicationConfigurations) *q = req;
 	Store__Unregistered u = STORE__UNREGISTERED__INIT;
+	size_t i;
 
+	for (i = 0; i < q->n_applications; i++)
+		q->applications[i]->piped_id = (char *)(uintptr_t)c->who.id;
 	u.piped_id = (char *)(uintptr_t)c->who.id;
 	u.project_id = (char *)(uintptr_t)c->who.project;
 	u.applications = q->applications;

@@ -295,6 +295,34 @@ chain_settle(Model__DeploymentChain *h, int64_t now)
 		h->completed_at = now;
 }
 
+struct own_chain {
+	void (*then)(struct call *c);
+};
+
+static void
+chain_known(struct call *c, const Store__Reply *r)
+{
+	const struct own_chain *o = c->user;
+
+	if (!went_well(c, r, "deployment chain"))
+		return;
+	if (wire_is(r->records[0]->value.data, r->records[0]->value.len, 2,
+		c->who.project))
+		o->then(c);
+	else
+		not_yours(c, "deployment chain");
+}
+
+void
+own_chain(struct call *c, const char *id, void (*then)(struct call *c))
+{
+	struct own_chain *o = arena_new_of(c->a, struct own_chain);
+
+	o->then = then;
+	c->user = o;
+	ask_get(c, "deployment_chain", id, chain_known);
+}
+
 struct reporting {
 	unsigned block;
 	const Model__Deployment *d;

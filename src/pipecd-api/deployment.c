@@ -143,12 +143,23 @@ static void
 created(struct call *c, const Store__Reply *r)
 {
 	PIPED(CreateDeployment) *q = c->req;
+	const Model__Deployment *d = q->deployment;
 
 	if (!went_well(c, r, "deployment"))
 		return;
-	owners_learn(c->api->owners, q->deployment->id, c->who.id);
+	owners_learn(c->api->owners, d->id, c->who.id);
 	metrics_created(c->api->metrics, c->who.project);
-	reply_empty(c);
+	chain_report(
+	    c, d->deployment_chain_id, d->deployment_chain_block_index, d);
+}
+
+static void
+create_now(struct call *c)
+{
+	PIPED(CreateDeployment) *q = c->req;
+
+	ask_write(
+	    c, STORE__OP__KIND__CREATE, "deployment", q->deployment, created);
 }
 
 static void
@@ -156,8 +167,10 @@ create(struct call *c)
 {
 	PIPED(CreateDeployment) *q = c->req;
 
-	ask_write(
-	    c, STORE__OP__KIND__CREATE, "deployment", q->deployment, created);
+	if (empty(q->deployment->deployment_chain_id))
+		create_now(c);
+	else
+		own_chain(c, q->deployment->deployment_chain_id, create_now);
 }
 
 bool

@@ -16,16 +16,18 @@ api_files() {
 }
 
 store_start() {
-	pipecd-store -f "$1/control.yaml" 2>>"$1/store.log" 3>&- &
+	pipecd-store -f "$1/control.yaml" 2>>"$1/store.log" 3>&- 7>&- &
 	echo $! >"$1/store.pid"
+	disown
 	until_true 10 test -S "$1/state/run/store.sock"
 }
 
 # Sets API and ADMIN: where it answers.
 api_start() {
 	: >"$1/api.log"
-	pipecd-api -f "$1/control.yaml" 2>>"$1/api.log" 3>&- &
+	pipecd-api -f "$1/control.yaml" 2>>"$1/api.log" 3>&- 7>&- &
 	echo $! >"$1/api.pid"
+	disown
 	until_true 10 grep -q 'listens admin=' "$1/api.log"
 	API=$(sed -n 's/.*listens main=//p' "$1/api.log")
 	ADMIN=$(sed -n 's/.*listens admin=//p' "$1/api.log")
@@ -51,6 +53,25 @@ api_end() {
 peer_there() {
 	PEER=$("$ROOT/share/mk/grpc-peer" -n) || return 1
 	PROTO_PY=$("$ROOT/tests/lib/proto-py")
-	export PEER PROTO_PY
+	export PEER PROTO_PY ROOT
 }
 ask() { "$PEER" "$ROOT/tests/pipecd-api/ask.py" "$@"; }
+
+# api_setup DIR [MORE]: all of it, with projects and keys; api_again in a test.
+api_setup() {
+	peer_there || return 0
+	api_files "$@"
+	store_start "$1"
+	api_start "$1"
+	ask "$1/state" keys >"$1/keys.json"
+	printf 'API=%s ADMIN=%s\n' "$API" "$ADMIN" >"$1/where"
+}
+api_again() {
+	peer_there || skip "share/mk/grpc-peer was not run: no grpc-python"
+	# shellcheck disable=SC1091
+	. "$1/where"
+	export PEER_KEYS=$1/keys.json
+}
+# calls: lines of JSON on stdin, each an answer; call: one.
+calls() { "$PEER" "$ROOT/tests/pipecd-api/peer.py" "$API"; }
+call() { printf '%s\n' "$1" | calls; }

@@ -61,10 +61,10 @@ class Store:
         r.ParseFromString(self.read(n))
         return r
 
-    def ask(self, **what):
+    def ask(self, ok=(s.OK,), **what):
         self.send(s.Request(**what))
         r = self.reply()
-        if r.code != s.OK:
+        if r.code not in ok:
             raise SystemExit("%s: %s" % (s.Code.Name(r.code), r.error))
         return r
 
