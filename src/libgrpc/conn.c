@@ -206,6 +206,24 @@ conn_sniff(struct conn *c, const uint8_t *p, size_t n)
 	return n == 0 ? 0 : conn_bytes(c, p, n);
 }
 
+/* What OpenSSL calls "http request": a browser was told http://. */
+static void
+wrong_port(struct conn *c)
+{
+	static const char told[] = "HTTP/1.1 400 Bad Request\r\n"
+				   "content-type: text/plain\r\n"
+				   "connection: close\r\n\r\n"
+				   "this port speaks TLS: https\n";
+	struct grpc_server *s = c->server;
+
+	if (strstr(c->wire.why, "http request") == NULL)
+		return;
+	(void)send(
+	    c->wire.fd, told, sizeof(told) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	/* What is left unread would reset the connection before that. */
+	(void)recv(c->wire.fd, s->scratch, sizeof(s->scratch), MSG_DONTWAIT);
+}
+
 static int
 conn_shake(struct conn *c)
 {
@@ -214,6 +232,7 @@ conn_shake(struct conn *c)
 
 	switch (wire_shake(&c->wire)) {
 	case -1:
+		wrong_port(c);
 		return -1;
 	case 0:
 		wire_wait(&c->wire, true);

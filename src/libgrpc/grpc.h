@@ -49,7 +49,7 @@ struct grpc_limits {
 	size_t body;	      /* of a plain HTTP request: 1 MiB */
 	size_t headers;	      /* all header fields of a request: 16 KiB */
 	size_t conn_bytes;    /* buffered for one connection: 16 MiB */
-	size_t bytes;	      /* buffered for all of them: 256 MiB */
+	size_t bytes;	      /* buffered for all of them: 64 MiB */
 	unsigned conns;	      /* connections: 8192 */
 	unsigned streams;     /* calls at once on a connection: 256 */
 	int64_t handshake_ms; /* until TLS and the preface are done: 10 s */
@@ -265,7 +265,8 @@ struct grpc_client_opts {
 	int64_t backoff_max_ms;	   /* and at most: 30 s */
 	int64_t idle_ms; /* a connection without calls is closed: never */
 	bool keep;	 /* connected also while there is no call */
-	struct grpc_limits limits; /* message, ping_ms, pong_ms count */
+	/* message, headers, ping_ms (while a call is open), pong_ms count. */
+	struct grpc_limits limits;
 	/* The connection came up, or went (with why); may be NULL. */
 	void (*state)(void *arg, bool up, const char *why);
 	void *arg;

@@ -5,8 +5,27 @@
 #include "internal.h"
 
 enum {
-	SKIP = 16u << 20
+	SKIP = 16u << 20,
+	TELL_MS = 60000
 };
+
+/* Who floods us shall not flood the log as well. */
+static void
+tell(struct conn *c)
+{
+	struct grpc_server *s = c->server;
+
+	if (s->told_ms != 0 && loop_now(s->loop) < s->told_ms + TELL_MS) {
+		s->untold++;
+		return;
+	}
+	log_info(c->peer,
+	    "connection closed: it floods us with control frames "
+	    "untold=%u",
+	    s->untold);
+	s->told_ms = loop_now(s->loop);
+	s->untold = 0;
+}
 
 /* Too many frames that nobody needs: tell it, and go. */
 static int
@@ -15,7 +34,7 @@ enough(struct conn *c, int cost)
 	if (h2_patience(&c->patience, loop_now(c->server->loop), cost) ||
 	    c->closing)
 		return 0;
-	log_info(c->peer, "closed: it floods us with control frames");
+	tell(c);
 	(void)nghttp2_session_terminate_session(
 	    c->h2, NGHTTP2_ENHANCE_YOUR_CALM);
 	c->closing = true;

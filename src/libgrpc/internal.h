@@ -255,6 +255,8 @@ struct grpc_server {
 	bool draining, drained;
 	struct loop_timer drain;
 	int64_t drain_end_ms;
+	int64_t told_ms; /* of a flood, and how many since */
+	unsigned untold;
 	uint8_t scratch[SCRATCH];
 };
 

@@ -306,7 +306,15 @@ link_tick(void *arg)
 		return;
 	}
 	if (!k->pinged && now >= k->heard_ms + l->ping_ms) {
-		link_ping(k);
+		/*
+		 * Where nobody waits for an answer, a broken connection harms
+		 * nobody, and servers of grpc-go send away who pings then.
+		 */
+		if (k->requests != NULL)
+			link_ping(k);
+		else
+			loop_timer(
+			    c->loop, &k->timer, now + l->ping_ms, link_tick, k);
 		return;
 	}
 	loop_timer(c->loop, &k->timer,

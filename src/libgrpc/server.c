@@ -25,7 +25,7 @@ limits_fill(struct grpc_limits *l)
 		.body = 1u << 20,
 		.headers = 16384,
 		.conn_bytes = 16u << 20,
-		.bytes = 256u << 20,
+		.bytes = 64u << 20,
 		.conns = 8192,
 		.streams = 256,
 		.handshake_ms = 10000,

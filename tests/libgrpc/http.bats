@@ -71,6 +71,11 @@ raw() {
 	[[ "$output" == "no /grpc.service.echo.Echo/Nope here" ]]
 }
 
+@test "plain HTTP on a port with TLS is told so" {
+	run -0 curl -s -w ' %{http_code}' "http://$T/healthz"
+	[[ "$output" == "this port speaks TLS"*400 ]]
+}
+
 @test "a stream is server-sent events in JSON" {
 	run -0 json Count '{"remote":"2"}' -N
 	[ "$output" = 'data: {"id":"1","remote":"2"}
