@@ -17,6 +17,7 @@ enum {
 	VOTE_MS = 60000,	/* for checkout, and for each platform */
 	VOTE_MAX = 1024 * 1024, /* bytes of an answer */
 	IDLE_MS = 30000,	/* checkout is given up after */
+	TRIES = 3,		/* of a vote that fails */
 };
 
 enum vote_state {
@@ -39,7 +40,8 @@ struct vote {
 	pid_t pid;
 	int fd; /* of the platform's stdout, -1 */
 	struct buf out;
-	int64_t until;
+	int64_t until; /* queued: not before then */
+	int tries;
 	struct ballot result;
 };
 
@@ -161,6 +163,18 @@ vote_end(struct plan *p, struct vote *v, const char *why)
 {
 	vote_stop(p, v);
 	checkout_done(p, v);
+	/* A filter is run again; a daemon asks once more, later. */
+	if (why != NULL && !p->filter && ++v->tries < TRIES) {
+		log_warn(v->t->deployment_id, "vote app=%s: %s; again in %ds",
+		    v->app->name, why, 1 << (2 * v->tries - 2));
+		buf_reset(&v->out);
+		v->got[0] = v->got[1] = false;
+		v->at = 0;
+		v->result = (struct ballot){ 0 };
+		v->until = now_ms() + (1000 << (2 * v->tries - 2));
+		v->state = VOTE_QUEUED;
+		return;
+	}
 	if (why != NULL) {
 		log_warn(
 		    v->t->deployment_id, "vote app=%s: %s", v->app->name, why);
@@ -472,10 +486,11 @@ votes_step(struct plan *p)
 			vote_read(p, v);
 		if (v->state == VOTE_CHECKOUT && now_ms() >= v->until)
 			vote_end(p, v, "no checkout in time");
-		if (v->state == VOTE_QUEUED && votes_going(p) < VOTES)
+		if (v->state == VOTE_QUEUED && now_ms() >= v->until &&
+		    votes_going(p) < VOTES)
 			vote_checkout(p, v);
 		if (v->state != VOTE_DONE && v->until < next &&
-		    v->state != VOTE_QUEUED)
+		    (v->state != VOTE_QUEUED || v->until > now_ms()))
 			next = v->until;
 	}
 	if (p->checkout.pid > 0 && votes_going(p) == 0) {

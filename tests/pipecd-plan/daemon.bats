@@ -153,3 +153,17 @@ said_twice() { [ "$(grep -c '"kind":"app"' "$D/heard")" -ge 2 ]; }
 	PLAN=
 	[ "$rc" -eq 0 ]
 }
+
+@test "a platform whose vote fails is asked again before it counts as none" {
+	fake_platform host "$HOST_STAGES" true
+	sed -i "s|^plan)|plan) [ -e '$D/asked.once' ] \|\| { : >'$D/asked.once'; exit 1; }|" "$D/host.sh"
+	plugin host web-1 | piped
+	echo '{"v":1,"kind":"vote","strategy":"QUICK_SYNC","summary":"second time"}' >"$D/host.vote"
+	app one
+	commit first
+	daemon
+	head_frame | say gitwatch
+	second() { [ -s "$D/host.plan.in" ] && heard one; }
+	until_true 10 second
+	grep -q 'again in 1s' "$D/plan.err"
+}
