@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 20
 FUZZCC	?= clang
 fuzzsrc	:= $(wildcard tests/fuzz/*.c)
 fuzzbin	:= $(fuzzsrc:tests/fuzz/%.c=build/fuzz/%)
-fuzzneeds = $(shell sed -n 's/.*needs: *\([a-z ]*[a-z]\).*/\1/p' $(1) | head -n 1)
+fuzzneeds = $(shell sed -n 's/.*needs: *\([a-z0-9 ]*[a-z0-9]\).*/\1/p' $(1) | head -n 1)
 fuzzlibs = $(sort $(foreach l,$(call fuzzneeds,$(1)),$(l) $(call ourlibs,$(l))))
 fuzzflags = -std=c11 -D_GNU_SOURCE -O1 -g -w -fno-omit-frame-pointer \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined

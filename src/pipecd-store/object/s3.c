@@ -122,8 +122,13 @@ objects_s3_open(struct objects *o, struct arena *a, struct err *e)
 	if (who(&c, o->conf, a, e) == -1 || (o->s3 = s3_open(&c, e)) == NULL)
 		return -1;
 	o->ops = &objects_s3;
-	if (o->conf->filestore.auto_create_bucket)
-		return s3_bucket_make(o->s3, e);
+	if (!o->conf->filestore.auto_create_bucket ||
+	    s3_bucket_make(o->s3, e) == 0)
+		return 0;
+	if (e->exit == RC_PERM)
+		return -1;
+	/* Later it may be there; if it is not, each request says so. */
+	log_warn("-", "%s", e->text);
 	return 0;
 }
 
