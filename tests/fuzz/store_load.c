@@ -5,7 +5,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "model/deployment.pb-c.h"
@@ -51,8 +50,7 @@ open_once(void)
 	t = tables_open(rows, NITEMS(rows), dir, TABLES_CREATE, &e);
 	must(t != NULL);
 	/* The files live as long as we do. */
-	must(chdir(dir) == 0 && unlink("data.mdb") == 0 &&
-	     unlink("lock.mdb") == 0 && rmdir(dir) == 0);
+	must(tree_remove(dir, &e) == 0);
 }
 
 int

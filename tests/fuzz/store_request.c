@@ -53,8 +53,7 @@ open_once(void)
 			 false, NULL, a, &e) == 0);
 	}
 	must(tables_commit(t, &e) == 0);
-	must(chdir(dir) == 0 && unlink("data.mdb") == 0 &&
-	     unlink("lock.mdb") == 0 && rmdir(dir) == 0);
+	must(tree_remove(dir, &e) == 0);
 	arena_free(a);
 }
 
