@@ -16,7 +16,7 @@
 #include "msg.h"
 
 enum {
-	BATCH = 4096
+	BATCH = 256 /* each keeps some 25 changed pages in memory */
 };
 
 struct writer {
