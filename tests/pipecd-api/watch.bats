@@ -183,3 +183,18 @@ api_restart() {
 	heard DEPLOYMENT_FAILURE
 	heard '"bg": "d", "code": "OK"'
 }
+
+@test "watch: a push that one process is told of reaches the agents of the others" {
+	mkdir two
+	api_files "$PWD/two" "$(printf 'apiProcesses: 2\nwebhooks:\n- type: GITHUB\n  secretData: %s' "$(printf hush | base64)")"
+	sed -i "s|stateDir: .*|stateDir: $D/state|" two/control.yaml
+	call '{"m":"piped/ReportPipedMeta","auth":"b","req":{"version":"v1","repositories":[{"id":"far","remote":"https://github.com/o/far","branch":"main"}]}}' >/dev/null
+	watch w b "$(uuid)"
+	heard '"hello"'
+	api_start "$PWD/two" # API is the other one from here
+	body='{"ref":"refs/heads/main","repository":{"clone_url":"https://github.com/o/far.git"}}'
+	sig=$(printf '%s' "$body" | openssl dgst -sha256 -hmac hush -r | cut -d' ' -f1)
+	[ "$(curl -s -H 'Content-Type: application/json' -H 'X-GitHub-Event: push' -H "X-Hub-Signature-256: sha256=$sig" -d "$body" "http://$API/webhook/github")" = ok ]
+	heard '"repo_id": "far"'
+	one_end "$PWD/two/api.pid"
+}
