@@ -247,15 +247,13 @@ apps_synced(struct apps *x)
 }
 
 int
-apps_compact(struct apps *x, struct err *e)
+apps_rewrite(struct apps *x, struct err *e)
 {
 	struct buf all = BUF_INIT;
 	const char *line;
 	size_t i = 0, len;
 	int rv = -1;
 
-	if (x->lines <= (long)map_len(x->line) * 2 + STALE_MIN)
-		return 0;
 	while (apps_next(x, &i, &line, &len))
 		buf_add(&all, line, len);
 	if (file_write(x->path, all.p, all.len, 0640, true, e) == -1)
@@ -269,4 +267,12 @@ apps_compact(struct apps *x, struct err *e)
 out:
 	buf_free(&all);
 	return rv;
+}
+
+int
+apps_compact(struct apps *x, struct err *e)
+{
+	return x->lines <= (long)map_len(x->line) * 2 + STALE_MIN
+		   ? 0
+		   : apps_rewrite(x, e);
 }

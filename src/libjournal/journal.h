@@ -196,5 +196,6 @@ int apps_dirty(const struct apps *x);
 void apps_synced(struct apps *x);
 /* Rewrite the file without what later lines replaced, if that is worth it. */
 int apps_compact(struct apps *x, struct err *e);
+int apps_rewrite(struct apps *x, struct err *e); /* after a failed sync */
 
 #endif

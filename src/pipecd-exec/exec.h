@@ -211,6 +211,7 @@ struct exec {
 	size_t n_told, cap_told;
 	char **finished; /* ids whose journal becomes read-only */
 	size_t n_finished, cap_finished;
+	bool apps_lost;	 /* a sync of apps.ndjson failed */
 	int64_t apps_at; /* sync apps.ndjson then */
 	int slots, slots_max;
 	int64_t fenced_until; /* begin nothing new before; 0: not at all */

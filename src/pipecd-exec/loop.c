@@ -163,15 +163,15 @@ disk_sync(struct exec *x, struct err *e)
 		if (x->dirty[i]->sync && x->dirty[i]->j.dirty)
 			j[n++] = &x->dirty[i]->j;
 	/* With many, one sync of the file system has this one in it. */
-	also = n >= 4 ? apps_dirty(x->apps) : -1;
+	also = n >= 4 && !x->apps_lost ? apps_dirty(x->apps) : -1;
 	if ((rv = journal_sync(j, n, x->journal_fd, also, e)) == -1) {
 		/* What the kernel dropped is written again from our copy. */
 		for (i = 0; i < n; i++)
 			if (journal_rescue(j[i], x->journal_fd, e) == -1)
 				return -1;
 		rv = 0;
-	}
-	if (also != -1)
+		x->apps_lost |= also != -1;
+	} else if (also != -1)
 		apps_synced(x->apps);
 	return rv;
 }
@@ -263,9 +263,14 @@ finished_flush(struct exec *x, bool force)
 		return;
 	x->apps_at = 0;
 	fd = apps_dirty(x->apps);
-	if (fd != -1 && fdatasync(fd) == -1) {
-		x->apps_at = now_ms() + APPS_LAZY_MS;
-		return;
+	/* The kernel says once that it lost something: then all is written anew. */
+	if (fd != -1 && (x->apps_lost || fdatasync(fd) == -1)) {
+		x->apps_lost = true;
+		if (apps_rewrite(x->apps, &e) == -1) {
+			x->apps_at = now_ms() + APPS_LAZY_MS;
+			return;
+		}
+		x->apps_lost = false;
 	}
 	apps_synced(x->apps);
 	for (i = 0; i < x->n_finished; i++) {
