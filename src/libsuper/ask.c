@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <stdnoreturn.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -58,6 +59,18 @@ keep(struct launcher *l, const Super__Ended *ended)
 	(void)!write(l->pending, &one, sizeof(one));
 }
 
+/*
+ * Who was left alone ends at once, as if it had been killed with its
+ * supervisor: the next one starts it anew.  Anything else would turn "nobody
+ * to start it" into the failure of a deployment.
+ */
+static noreturn void
+orphaned(void)
+{
+	log_error("-", "the supervisor is gone");
+	_exit(RC_TEMP);
+}
+
 /* One packet: 1 a reply, 0 none now or an end that was kept, -1 with *e. */
 static int
 take(struct launcher *l, Super__Reply **r, struct err *e)
@@ -73,7 +86,7 @@ take(struct launcher *l, Super__Reply **r, struct err *e)
 	case 1:
 		break;
 	case 2:
-		return err_set(e, RC_TEMP, "the supervisor is gone");
+		orphaned();
 	default:
 		return err_wrap(e, "supervisor");
 	}
@@ -99,6 +112,8 @@ ask(struct launcher *l, const Super__Request *q, const int *fds, size_t n,
 	while (super_send(l->sock, &q->base, fds, n) == -1) {
 		struct pollfd out = { .fd = l->sock, .events = POLLOUT };
 
+		if (errno == EPIPE || errno == ECONNRESET)
+			orphaned();
 		if (errno != EAGAIN)
 			return err_sys(e, "supervisor");
 		if ((left = end - now_ms()) <= 0)
