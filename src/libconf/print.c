@@ -248,11 +248,12 @@ print_json(struct printer *p, const struct key *k, const char *text)
 static bool
 print_scalar(struct printer *p, const struct key *k, const char *at)
 {
-	const char *s = *(const char *const *)(const void *)at;
+	const char *s;
 
 	switch (k->type) {
 	case K_STR:
 	case K_REPLICAS:
+		s = *(const char *const *)(const void *)at;
 		if (s == NULL)
 			return false;
 		if ((k->flags & SECRET) && p->shown)
@@ -286,6 +287,7 @@ print_scalar(struct printer *p, const struct key *k, const char *at)
 		return true;
 	case K_JSON:
 	case K_JSONS:
+		s = *(const char *const *)(const void *)at;
 		if (s == NULL)
 			return false;
 		print_json(p, k, s);
@@ -299,7 +301,7 @@ static void
 print_key(struct printer *p, const struct key *k, const char *at, int indent,
     bool *dash)
 {
-	const void *v = *(const void *const *)(const void *)at;
+	const void *v;
 	size_t n, len = p->b->len;
 	bool was = *dash;
 
@@ -310,6 +312,7 @@ print_key(struct printer *p, const struct key *k, const char *at, int indent,
 	case K_PAIRS:
 	case K_LIST:
 	case K_NAMED:
+		v = *(const void *const *)(const void *)at;
 		n = *(const size_t *)(const void *)(at + sizeof(void *));
 		if (v == NULL)
 			goto nothing;

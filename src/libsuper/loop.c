@@ -38,6 +38,10 @@ stop_order(struct super *p, int order, int64_t now)
 
 	if (grace > STOP_MS && order != p->how->grace_order)
 		grace = STOP_MS;
+	/* Whoever had all of the grace period leaves some to those after. */
+	if (grace < AFTER_MS && order > p->how->grace_order &&
+	    p->drain_end_ms != 0)
+		grace = AFTER_MS;
 	for (i = 0; i < p->n_procs; i++) {
 		struct proc *pr = &p->procs[i];
 

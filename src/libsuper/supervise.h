@@ -21,6 +21,7 @@ enum {
 	SETTLE_MS = 5000,	/* the next order does not wait longer */
 	READY_MS = 30 * 1000,	/* not ready after that: killed */
 	STOP_MS = 5000,		/* SIGTERM to SIGKILL, but for exec */
+	AFTER_MS = 2000,	/* at least, for those who stop last */
 	LEFTOVER_MS = 2000,	/* the same for what programs asked for */
 	CHECK_MS = 30,		/* an rm -r is given time to go on */
 	GRACE_S = 30
