@@ -76,8 +76,8 @@
  *	holds the lock of an application, as far as it may.
  * BUGS
  *	What a stage started in a session of its own and under another user
- *	than ours cannot be ended from here: the next stage then waits for
- *	its lock half a minute, and fails naming the process.
+ *	than ours can only be ended where piped is root: else the next stage
+ *	waits for its lock half a minute, and fails naming the process.
  * SEE ALSO
  *	pipecd-plan(1), pipecd-report(1), pipecd-exec-host(1), pipecd-journal(5)
  */
