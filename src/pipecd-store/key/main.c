@@ -30,10 +30,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "msg.h"
+#include "sandbox.h"
 #include "store.h"
 #include "storework.pb-c.h"
 #include "wire.h"
@@ -115,9 +115,10 @@ main(int argc, char *argv[])
 	if (argc != 1)
 		usage(synopsis);
 	log_open("pipecd-store-key", LOG_INFO);
-	(void)prctl(PR_SET_DUMPABLE, 0);
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGTERM, SIG_IGN);
+	if (sandbox("store-key", "/", NULL, &e) == -1)
+		die(&e);
 	wire_init(&w, STDIN_FILENO);
 	while (wire_fill(&w) == 1)
 		while (wire_next(&w, &p, &n) == 1) {

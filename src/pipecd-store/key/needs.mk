@@ -1,1 +1,1 @@
-NEEDS.pipecd-store-key := libstore -lcrypt
+NEEDS.pipecd-store-key := libstore libsandbox -lcrypt

@@ -37,6 +37,7 @@
 
 #include "msg.h"
 #include "object.h"
+#include "sandbox.h"
 #include "wire.h"
 
 static const char synopsis[] = "pipecd-store-object";
@@ -242,6 +243,7 @@ main(int argc, char *argv[])
 	struct arena *a = arena_new();
 	struct conf_control c;
 	struct err e;
+	bool dir;
 
 	(void)argv;
 	if (argc != 1)
@@ -253,9 +255,12 @@ main(int argc, char *argv[])
 		die(&e);
 	o.conf = &c;
 	o.dir = arena_printf(a, "%s/objects", c.state_dir);
-	if ((strcmp(c.filestore.type, "DIR") == 0
-		    ? dir_make(o.dir, 0700, &e)
-		    : objects_s3_open(&o, a, &e)) == -1 ||
+	dir = strcmp(c.filestore.type, "DIR") == 0;
+	/* Credentials are read before files are out of reach. */
+	if ((dir && (dir_make(o.dir, 0700, &e) == -1 ||
+			dir_sync(o.dir, &e) == -1)) ||
+	    (!dir && objects_s3_open(&o, a, &e) == -1) ||
+	    sandbox("store-object", c.state_dir, NULL, &e) == -1 ||
 	    serve(&o, &e) == -1)
 		die(&e);
 	arena_free(a);

@@ -1,1 +1,1 @@
-NEEDS.pipecd-store-object := libstore libconf libs3
+NEEDS.pipecd-store-object := libstore libconf libs3 libsandbox
