@@ -314,8 +314,8 @@ meta_put(
 }
 
 /* Make all index entries of a table anew. */
-static int
-reindex(struct table *b, struct err *e)
+int
+table_reindex(struct table *b, struct err *e)
 {
 	struct arena *a = arena_new(), *ids = arena_new();
 	struct tables *t = b->t;
@@ -335,6 +335,11 @@ reindex(struct table *b, struct err *e)
 		arena_reset(ids);
 		after = arena_strdup(ids, r.id);
 		got = -1;
+		if (r.damaged) {
+			log_error(
+			    "-", "%s %s: a damaged record", b->name, r.id);
+			continue;
+		}
 		if ((m = record_message(b, &r, a, e)) == NULL)
 			goto out;
 		entries_of(&es, b, m, r.deleted, a);
@@ -376,7 +381,7 @@ rows_check(struct table *b, bool write, struct err *e)
 		 memcmp(v.mv_data, text.p, text.len) != 0)
 		rv = 1;
 	if (rv == 1 && write)
-		rv = reindex(b, e) == -1
+		rv = table_reindex(b, e) == -1
 			 ? -1
 			 : meta_put(b->t, key, text.p, text.len, e);
 	buf_free(&text);

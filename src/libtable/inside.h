@@ -11,7 +11,7 @@ enum {
 	INDEX_FIELDS = 3,
 	KEY_MAX = 511,
 	VALUE_TEXT = 64, /* longer ones stand in keys as their hash */
-	HEAD = 12	 /* of a record: form, flags, 2 spare, version */
+	HEAD = 16	 /* of a record: form, flags, 2 spare, version, sum */
 };
 
 /* A field by its path, down from the table's message. */
@@ -98,6 +98,7 @@ void entries_of(struct entries *es, const struct table *b,
 
 ProtobufCMessage *record_message(const struct table *b, const struct record *r,
     struct arena *a, struct err *e);
+/* false: damaged, which it then says. */
 bool record_read(struct record *r, const MDB_val *v);
 
 #endif

@@ -502,11 +502,14 @@ take(struct list *l, const struct buf *at, struct record *r, struct err *e)
 	r->id = id_text(k.mv_data, k.mv_size, l->a);
 	if (rc != 0 && rc != MDB_NOTFOUND)
 		return db_err(l->b->t, rc, e, l->b->name);
-	if (rc != 0 || !record_read(r, &v))
+	if (rc != 0)
 		return err_set(e, RC_PERM,
 		    "%s %s: an index entry without its record (pipecd-store "
 		    "-V)",
 		    l->b->name, r->id);
+	/* One that is damaged costs itself, not the list. */
+	if (!record_read(r, &v))
+		log_error("-", "%s %s: a damaged record", l->b->name, r->id);
 	return 0;
 }
 
@@ -529,7 +532,8 @@ page(struct list *l, struct record *r, const char **next, struct err *e)
 		}
 		if (take(l, &at, &r[n], e) == -1)
 			goto out;
-		size += r[n++].n;
+		size += r[n].n;
+		n += !r[n].damaged;
 		for (i = 0; i < l->n; i++)
 			term_step(l, &l->t[i], at.p, at.len);
 		if (n == l->q->limit || size > TABLE_PAGE_BYTES) {

@@ -96,9 +96,10 @@ struct record {
 	size_t n;
 	uint64_t version;
 	bool deleted;
+	bool damaged; /* its sum is wrong: there is no value */
 };
 
-/* 1; 0: no such record; -1. */
+/* 1; 0: no such record; -1, which a damaged one is, too. */
 int table_get(struct table *b, const char *id, struct record *r, struct err *e);
 /*
  * Put, with its index entries.  `m` is of the table's message, its id is in
@@ -108,6 +109,8 @@ int table_get(struct table *b, const char *id, struct record *r, struct err *e);
 int table_put(struct table *b, const struct record *old,
     const ProtobufCMessage *m, bool deleted, uint64_t *version, struct arena *a,
     struct err *e);
+/* Make all index entries anew, after damage was put right. */
+int table_reindex(struct table *b, struct err *e);
 /* Remove for good. */
 int table_purge(
     struct table *b, const struct record *old, struct arena *a, struct err *e);
@@ -137,7 +140,10 @@ struct table_query {
 ssize_t table_list(struct table *b, const struct table_query *q,
     struct record *r, const char **next, struct arena *a, struct err *e);
 
-/* Every record of a table by its id: for (after = NULL; ...; after = r.id) */
+/*
+ * Every record of a table by its id: for (after = NULL; ...; after = r.id),
+ * damaged ones, too.
+ */
 int table_walk(struct table *b, const char *after, struct record *r,
     struct arena *a, struct err *e);
 

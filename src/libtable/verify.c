@@ -10,6 +10,7 @@ struct verify {
 	void (*say)(void *arg, const char *line);
 	void *arg;
 	uint64_t wanted; /* index entries */
+	bool damaged;	 /* some records are: their entries are not known */
 };
 
 static void
@@ -20,6 +21,13 @@ wrong(struct verify *v, const char *id, const char *what)
 	buf_printf(&line, "%s %s: %s", v->b->name, id, what);
 	v->say(v->arg, line.p);
 	buf_free(&line);
+}
+
+static void
+damaged(struct verify *v, const char *id)
+{
+	v->damaged = true;
+	wrong(v, id, "a damaged record: load it from a dump");
 }
 
 static int
@@ -68,13 +76,15 @@ table_verify(struct table *b, void (*say)(void *arg, const char *line),
 	while ((got = table_walk(b, after, &r, a, e)) == 1) {
 		arena_reset(ids);
 		after = arena_strdup(ids, r.id);
-		if ((got = record_verify(&v, &r, a, e)) == -1)
+		if (r.damaged)
+			damaged(&v, r.id);
+		else if ((got = record_verify(&v, &r, a, e)) == -1)
 			break;
 		arena_reset(a);
 		n++;
 	}
 	if (got == 0 && mdb_stat(b->t->txn, b->entries, &st) == 0 &&
-	    st.ms_entries > v.wanted)
+	    st.ms_entries > v.wanted && !v.damaged)
 		wrong(&v, "-", "index entries that belong to no record");
 	arena_free(ids);
 	arena_free(a);

@@ -40,7 +40,8 @@
  *	-d: JSON lines.  -V: what is wrong, a line each.
  * EXIT STATUS
  *	0	done
- *	1	-n: the config is refused; -V: something is wrong
+ *	1	-n: the config is refused; -V: something is wrong; -d: records
+ *		that are damaged were left out
  *	100	usage, config, a line that cannot be loaded, a store of a newer
  *		version
  *	111	no room, or another pipecd-store serves the directory

@@ -42,7 +42,7 @@ no_table(const struct tables *t, const char *name, struct err *e)
  */
 static int
 dump_page(struct tables *t, struct table *b, struct buf *after, struct buf *out,
-    struct err *e)
+    bool *damaged, struct err *e)
 {
 	struct arena *a = arena_new();
 	struct record r;
@@ -55,7 +55,11 @@ dump_page(struct tables *t, struct table *b, struct buf *after, struct buf *out,
 		    table_walk(b, after->len == 0 ? NULL : after->p, &r, a, e);
 		if (got != 1)
 			break;
-		if (table_line(b, &r, out, a, e) == -1) {
+		if (r.damaged) {
+			log_error("-", "%s %s: a damaged record, left out",
+			    table_name(b), r.id);
+			*damaged = true;
+		} else if (table_line(b, &r, out, a, e) == -1) {
 			got = -1;
 			break;
 		}
@@ -74,6 +78,7 @@ tool_dump(const struct places *p, const char *table)
 	struct buf after = BUF_INIT, out = BUF_INIT;
 	struct tables *t;
 	struct table *b;
+	bool damaged = false;
 	struct err e;
 	int got = -1;
 
@@ -85,7 +90,7 @@ tool_dump(const struct places *p, const char *table)
 	else
 		do {
 			buf_reset(&out);
-			got = dump_page(t, b, &after, &out, &e);
+			got = dump_page(t, b, &after, &out, &damaged, &e);
 			if (got != -1 &&
 			    write_all(STDOUT_FILENO, out.p, out.len) == -1)
 				got = err_sys(&e, "standard output");
@@ -93,7 +98,7 @@ tool_dump(const struct places *p, const char *table)
 	tables_close(t);
 	buf_free(&after);
 	buf_free(&out);
-	return got == -1 ? failed(&e) : RC_OK;
+	return got == -1 ? failed(&e) : damaged ? RC_NO : RC_OK;
 }
 
 /* Standard input as a file that can be read twice. */
@@ -133,7 +138,8 @@ struct loading {
 	char *line;
 	size_t cap;
 	long n;
-	bool put; /* else only looked at */
+	bool put;     /* else only looked at */
+	bool mending; /* one took the place of a damaged record */
 };
 
 /* One line: 0, or -1. */
@@ -150,8 +156,10 @@ load_line(struct loading *l, size_t len, struct arena *a, struct err *e)
 		return err_wrap(e, "stdin:%ld", l->n);
 	if (!l->put)
 		return 0;
-	if ((got = table_get(l->b, table_id(l->b, m), &old, e)) == -1)
+	got = table_get(l->b, table_id(l->b, m), &old, e);
+	if (got == -1 && !old.damaged)
 		return -1;
+	l->mending = l->mending || got == -1;
 	if (got == 1) {
 		copy = arena_alloc(a, old.n + 1);
 		memcpy(copy, old.value, old.n);
@@ -205,7 +213,10 @@ load(struct loading *l, struct err *e)
 	do {
 		if (tables_write(l->t, e) == -1)
 			return -1;
-		if (load_all(l, e) == 0 && tables_commit(l->t, e) == 0)
+		/* What a damaged record was found by is not known. */
+		if (load_all(l, e) == 0 &&
+		    (!l->mending || table_reindex(l->b, e) == 0) &&
+		    tables_commit(l->t, e) == 0)
 			return 0;
 	} while (tables_again(l->t));
 	return -1;

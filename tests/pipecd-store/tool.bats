@@ -144,3 +144,31 @@ tables='project application deployment piped command event api_key deployment_ch
 	echo '  filestore: {type: GCS}' >>"$CONF"
 	run -1 store -n
 }
+
+@test "a flipped bit in a record is found, named, costs that record alone, and is mended from a dump" {
+	store_start
+	ask 'create note {"id":"n1","project_id":"p1","text":"GOOD-GOOD"}' 'create note {"id":"n2","project_id":"p1","text":"BAAD-BAAD"}' >/dev/null
+	store_stop
+	store -d note >"$BATS_TEST_TMPDIR/notes"
+	python3 - "$STATE/store/data.mdb" <<-'E'
+	import sys
+	b = bytearray(open(sys.argv[1], "rb").read())
+	at = b.find(b"BAAD-BAAD")
+	while at != -1:
+	    b[at] ^= 1
+	    at = b.find(b"BAAD-BAAD")
+	open(sys.argv[1], "r+b").write(b)
+	E
+	run -1 store -V
+	[[ $output = *"note n2: a damaged record"* ]]
+	run -1 store -d note
+	[[ $output = *'"id":"n1"'* && $output = *"note n2: a damaged record, left out"* ]]
+	store_start
+	run -0 ask 'list note project_id=p1' 'get note n2' 'get note n1'
+	[[ ${lines[0]} = "OK n1@"* && ${lines[0]} != *n2* ]]
+	[[ ${lines[1]} = *"a damaged record"* ]]
+	[[ ${lines[2]} = OK* ]]
+	store -l note <"$BATS_TEST_TMPDIR/notes"
+	run -0 store -V
+	store -d note | cmp - "$BATS_TEST_TMPDIR/notes"
+}
