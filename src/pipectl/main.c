@@ -38,6 +38,8 @@
  *		keep their names and places; new ones come at the end.
  *	-v, --verbose	more on stderr
  *	-h, --help
+ * INPUT
+ *	encrypt without --input-file: what to seal, from stdin.
  * OUTPUT
  *	What was asked for.  json is the proto3 JSON of PipeCD's messages.
  *	With --watch a line for each change.

@@ -147,7 +147,12 @@ host_health(struct job *j, const struct place *p, struct err *e)
 		good = ok ? good + 1 : 0;
 		if (good >= c->health.success_count)
 			break;
-		if (!ok && strcmp(why, said) != 0)
+		/* A check that the end of the time cut off is not the cause. */
+		if (!ok && *said != '\0' && strcmp(why, said) != 0 &&
+		    now_ms() >= end)
+			why =
+			    arena_printf(j->r->arena, "%s, then %s", said, why);
+		else if (!ok && strcmp(why, said) != 0)
 			stage_log(j->r, "INFO", "%s: not healthy yet: %s",
 			    p->target, said = why);
 		left = end - now_ms();
