@@ -424,7 +424,10 @@ deploy_plan(struct work *w, struct err *e)
 		if ((rv = vote_ask(w, &w->ballot, e)) != 1)
 			return rv == 0 ? PLAN_LATER : -1;
 	}
-	if (work_plan(w, &why) == -1) {
+	rv = work_plan(w, &why);
+	if (rv == -1 && w->asking)
+		return PLAN_LATER;
+	if (rv == -1) {
 		if (why.exit == RC_TEMP && !w->p->filter) {
 			/* Stays PENDING, and is tried again. */
 			*e = why;
@@ -513,6 +516,15 @@ deploy_held(struct work *w, struct err *e)
 	return 0;
 }
 
+/* A platform's answer to describe makes it due again. */
+static int
+deploy_later(struct trigger *t)
+{
+	t->asking = true;
+	t->again_ms = now_ms() + 10000;
+	return 0;
+}
+
 static int
 deploy_one(struct plan *p, struct pass *s, struct app *a, struct trigger *t,
     bool first, struct err *e)
@@ -520,9 +532,13 @@ deploy_one(struct plan *p, struct pass *s, struct app *a, struct trigger *t,
 	struct work w = { .p = p, .pass = s, .app = a, .t = t };
 	int rv;
 
-	if ((t->announced && !first) ||
-	    (t->announced && (now_ms() < t->again_ms || blocked(p, a, t))))
+	if (t->announced && (!first || now_ms() < t->again_ms))
 		return 0;
+	if (t->announced && blocked(p, a, t)) {
+		/* Its predecessor's end makes it due, no clock. */
+		t->again_ms = 0;
+		return 0;
+	}
 	arena_reset(p->work);
 	w.arena = p->work;
 	if ((rv = work_open(&w, e)) == -1)
@@ -545,11 +561,11 @@ deploy_one(struct plan *p, struct pass *s, struct app *a, struct trigger *t,
 		return 0;
 	}
 	work_model(&w);
-	if (work_running(&w, e) == -1 ||
-	    (rv = w.conf == NULL || t->resume != NULL
-		      ? 0
-		      : held_check(&w, e)) == -1)
+	if (work_running(&w, e) == -1)
 		return -1;
+	rv = w.conf == NULL || t->resume != NULL ? 0 : held_check(&w, e);
+	if (rv == -1)
+		return w.asking ? deploy_later(t) : -1;
 	if (rv == 1)
 		return deploy_held(&w, e);
 	if (!t->announced) {
@@ -566,6 +582,8 @@ deploy_one(struct plan *p, struct pass *s, struct app *a, struct trigger *t,
 	t->again_ms = now_ms() + 10000; /* should planning break off */
 	if ((rv = deploy_plan(&w, e)) == -1)
 		return -1;
+	if (rv == PLAN_LATER && w.asking)
+		return deploy_later(t);
 	if (rv == PLAN_LATER) {
 		/* The vote's end makes it due, or has already. */
 		if (t->vote != NULL && votes_pending(p))

@@ -183,7 +183,8 @@ sooner(int64_t a, int64_t b)
 static int
 plan_wait(struct plan *p)
 {
-	int64_t due = sooner(plan_due(p), votes_step(p)), tick;
+	int64_t asks = platforms_step(p), tick;
+	int64_t due = sooner(sooner(asks, plan_due(p)), votes_step(p));
 
 	if (due != INT64_MAX)
 		due = due > now_ms() ? due - now_ms() : 0;
@@ -200,13 +201,13 @@ plan_loop(struct plan *p, int sig, struct err *e)
 		PFD_BUS,
 		PFD_CHILD,
 		PFD_VOTE,
-		PFD__N = PFD_VOTE + VOTES + 1
+		PFD_ASK = PFD_VOTE + VOTES + 1
 	};
-	struct pollfd pfd[PFD__N];
+	struct pollfd *pfd =
+	    arena_array(p->conf_arena, struct pollfd, PFD_ASK + p->n_platforms);
 	bool end = false;
 	int status, rv, wait;
 	nfds_t n;
-	pid_t pid;
 
 	for (;;) {
 		if (!end && (rv = plan_take(p, e)) == -1)
@@ -233,12 +234,11 @@ plan_loop(struct plan *p, int sig, struct err *e)
 			POLLIN, 0
 		};
 		n = PFD_VOTE + votes_poll(p, pfd + PFD_VOTE);
+		n += platforms_poll(p, pfd + n);
 		if (poll_idle(pfd, n, wait) == -1 && errno != EINTR)
 			return err_sys(e, "poll");
 		bus_tick(p->bus);
-		while (p->launcher != NULL &&
-		       launcher_next(p->launcher, &pid, &status) == 1)
-			;
+		platforms_reap(p);
 		if (sig == -1)
 			continue;
 		while ((status = signals_next(sig)) != 0) {

@@ -62,8 +62,12 @@ struct platform {
 	const struct conf_plugin *conf;
 	const Frame__Platform *says; /* NULL: not asked, or no answer */
 	char *why;		     /* owned; no answer, because */
-	int exit;		     /* whether asking again may help */
 	int64_t asked_ms;
+	/* While it is being asked. */
+	pid_t pid; /* 0: has ended */
+	int fd;	   /* of its stdout; -1: closed */
+	struct buf out;
+	int64_t until; /* now_ms; INT64_MAX: it is not being asked */
 };
 
 /* --- applications (apps.c) -------------------------------------------------
@@ -103,6 +107,7 @@ struct trigger {
 	int64_t at;	   /* Unix seconds */
 	bool announced;	   /* PENDING was said */
 	bool planned;	   /* PLANNED or FAILURE was said */
+	bool asking;	   /* a platform is asked first what it does */
 	bool base_lost;	   /* the commit to compare with has vanished */
 	struct vote *vote; /* owned; NULL: not asked for */
 	/* The control plane has it so far, and exec not; or NULL. */
@@ -278,6 +283,9 @@ void trigger_free(struct plan *p, struct trigger *t);
 int pass_changed(struct pass *s, const char *from, const char *to,
     const char *const **paths, size_t *n, struct err *e);
 
+/* Those that waited for a platform to say what it does are due. */
+void triggers_wake(struct plan *p);
+
 /* command.c */
 int command_take(struct plan *p, const Frame__Command *f, struct err *e);
 /*
@@ -317,6 +325,7 @@ struct work {
 	const struct conf_app *conf;	/* at the target */
 	const struct conf_app *running; /* at the running commit, or NULL */
 	bool running_lost;		/* that commit has vanished */
+	bool asking; /* a platform needed now is asked what it does */
 	const char *config_path;
 	struct platform **plugins;
 	size_t n_plugins;
@@ -367,9 +376,16 @@ void votes_close(struct plan *p);
 /* platform.c */
 int platforms_open(struct plan *p);
 void platforms_close(struct plan *p);
-/* Its answer to describe, asked for at the first use; NULL with *e. */
+/*
+ * Its answer to describe, asked for at the first use; NULL with *e.  While a
+ * daemon is still asking, w->asking is set: the deployment is to come again.
+ */
 const Frame__Platform *platform_ask(
-    struct plan *p, struct platform *k, struct err *e);
+    struct work *w, struct platform *k, struct err *e);
+/* For the loop: one descriptor per platform at most; children; a step. */
+size_t platforms_poll(const struct plan *p, struct pollfd *pfd);
+void platforms_reap(struct plan *p);
+int64_t platforms_step(struct plan *p); /* when to come again, now_ms */
 struct platform *platform_get(struct plan *p, const char *name);
 /* Who runs a stage of that name: 1, 0 when nobody, -1 (cannot be asked). */
 int platform_of_stage(struct work *w, const char *stage,

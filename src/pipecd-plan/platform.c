@@ -24,7 +24,12 @@ platforms_open(struct plan *p)
 	p->platforms = xcalloc(p->n_platforms + 1, sizeof(*p->platforms));
 	p->platform_arena = arena_new();
 	for (i = 0; i < p->n_platforms; i++)
-		p->platforms[i].conf = &p->conf.plugins[i];
+		p->platforms[i] = (struct platform){
+			.conf = &p->conf.plugins[i],
+			.fd = -1,
+			.out = BUF_INIT,
+			.until = INT64_MAX,
+		};
 	return 0;
 }
 
@@ -33,8 +38,12 @@ platforms_close(struct plan *p)
 {
 	size_t i;
 
-	for (i = 0; i < p->n_platforms; i++)
+	for (i = 0; i < p->n_platforms; i++) {
+		if (p->platforms[i].fd != -1)
+			close(p->platforms[i].fd);
+		buf_free(&p->platforms[i].out);
 		free(p->platforms[i].why);
+	}
 	free(p->platforms);
 	arena_free(p->platform_arena);
 	launcher_close(p->launcher);
@@ -76,92 +85,62 @@ launcher_get(struct plan *p, struct err *e)
 	return p->launcher == NULL ? -1 : 0;
 }
 
-/* All that a child writes, until it closes its end or is late. */
-static int
-read_all(int fd, struct buf *out, int64_t until, struct err *e)
-{
-	struct pollfd pfd = { fd, POLLIN, 0 };
-	ssize_t n;
-	int64_t left;
+/* --- describe: asked once, the loop going on meanwhile ---------------------- */
 
-	for (;;) {
-		if ((left = until - now_ms()) <= 0)
-			return err_set(e, RC_TEMP, "no answer in time");
-		if (poll(&pfd, 1, (int)left) == -1 && errno != EINTR)
-			return err_sys(e, "poll");
-		if (pfd.revents == 0)
-			continue;
-		if (out->len > DESCRIBE_MAX)
-			return err_set(e, RC_PERM, "the answer is too long");
-		buf_grow(out, 8192);
-		n = read(fd, out->p + out->len, 8192);
-		if (n == -1 && errno != EINTR && errno != EAGAIN)
-			return err_sys(e, "read");
-		if (n == 0)
-			return 0;
-		if (n > 0) {
-			out->len += (size_t)n;
-			out->p[out->len] = '\0';
-		}
-	}
-}
-
-/* Wait for one child of the launcher; what else ended meanwhile is ours too. */
-static int
-wait_for(struct plan *p, pid_t pid, int64_t until)
+/* The end of asking: what it says, or why there is nothing. */
+static void
+describe_end(struct plan *p, struct platform *k, const char *why)
 {
-	struct pollfd pfd = { launcher_fd(p->launcher), POLLIN, 0 };
 	struct err e;
-	int status = -1;
-	pid_t who;
 
-	for (;;) {
-		while (launcher_next(p->launcher, &who, &status) == 1) {
-			if (who == pid)
-				return status;
-		}
-		if (now_ms() >= until)
-			(void)launcher_kill(p->launcher, pid, SIGKILL, &e);
-		if (now_ms() >= until + 2000)
-			return -1;
-		(void)poll(
-		    &pfd, 1, until > now_ms() ? (int)(until - now_ms()) : 200);
+	if (k->fd != -1)
+		close(k->fd);
+	if (k->pid > 0)
+		(void)launcher_kill(p->launcher, k->pid, SIGKILL, &e);
+	k->fd = -1;
+	k->pid = 0;
+	buf_free(&k->out);
+	k->out = (struct buf)BUF_INIT;
+	k->until = INT64_MAX;
+	if (why != NULL) {
+		k->why = xstrdup(why);
+		log_warn("-", "plugin %s describe: %s", k->conf->name, k->why);
 	}
+	triggers_wake(p);
 }
 
-/* Run `K describe` and keep its frame in the platforms' arena. */
-static int
-describe(struct plan *p, struct platform *k, struct buf *out, struct err *e)
+/* Start `K describe`; what cannot be started has ended. */
+static void
+describe_start(struct plan *p, struct platform *k)
 {
 	struct launch what = { .program = k->conf->name,
 		.verb = "describe",
 		.in = -1,
 		.err = STDERR_FILENO,
 		.lock = -1 };
-	int64_t until = now_ms() + DESCRIBE_MS;
-	int fd[2], rv, status;
-	char text[64];
-	pid_t pid;
+	struct err e;
+	int fd[2];
 
-	if (launcher_get(p, e) == -1)
-		return -1;
-	if (pipe2(fd, O_CLOEXEC) == -1)
-		return err_sys(e, "pipe");
-	what.out = fd[1];
-	pid = launch(p->launcher, &what, e);
-	close(fd[1]);
-	if (pid == -1) {
-		close(fd[0]);
-		return -1;
+	free(k->why);
+	k->why = NULL;
+	k->asked_ms = now_ms();
+	k->until = k->asked_ms + DESCRIBE_MS;
+	if (launcher_get(p, &e) == -1) {
+		describe_end(p, k, e.text);
+		return;
 	}
-	rv = read_all(fd[0], out, until, e);
-	close(fd[0]);
-	if (rv == -1)
-		until = now_ms();
-	status = wait_for(p, pid, until);
-	if (rv == 0 && status != 0)
-		rv = err_set(e, RC_PERM, "%s", child_status(status, text));
-	return rv;
+	if (pipe2(fd, O_CLOEXEC) == -1) {
+		err_sys(&e, "pipe");
+		describe_end(p, k, e.text);
+		return;
+	}
+	(void)fcntl(fd[0], F_SETFL, O_NONBLOCK);
+	what.out = fd[1];
+	k->fd = fd[0];
+	k->pid = launch(p->launcher, &what, &e);
+	close(fd[1]);
+	if (k->pid == -1)
+		describe_end(p, k, e.text);
 }
 
 static int
@@ -186,27 +165,131 @@ describe_read(
 	return err_set(e, RC_PERM, "it says no platform frame");
 }
 
-const Frame__Platform *
-platform_ask(struct plan *p, struct platform *k, struct err *e)
+/* Take what has come; at the end of it the process's own end is awaited. */
+static void
+describe_input(struct plan *p, struct platform *k)
 {
-	struct buf out = BUF_INIT;
+	ssize_t n;
 
+	do {
+		buf_grow(&k->out, 8192);
+		n = read(k->fd, k->out.p + k->out.len, 8192);
+		if (n > 0)
+			k->out.len += (size_t)n;
+		k->out.p[k->out.len] = '\0';
+	} while (n > 0 && k->out.len <= DESCRIBE_MAX);
+	if (k->out.len > DESCRIBE_MAX) {
+		describe_end(p, k, "the answer is too long");
+	} else if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
+		close(k->fd);
+		k->fd = -1;
+	}
+}
+
+static bool
+asking(const struct platform *k)
+{
+	return k->until != INT64_MAX;
+}
+
+void
+platforms_reap(struct plan *p)
+{
+	struct platform *k;
+	struct err e;
+	char text[64];
+	int status;
+	size_t i;
+	pid_t pid;
+
+	while (p->launcher != NULL &&
+	       launcher_next(p->launcher, &pid, &status) == 1) {
+		for (i = 0; i < p->n_platforms; i++)
+			if (p->platforms[i].pid == pid)
+				break;
+		/* Others are votes: their output says how they ended. */
+		if (i == p->n_platforms)
+			continue;
+		k = &p->platforms[i];
+		k->pid = 0;
+		if (k->fd != -1)
+			describe_input(p, k);
+		if (!asking(k))
+			continue;
+		if (status != 0)
+			describe_end(p, k, child_status(status, text));
+		else
+			describe_end(p, k,
+			    describe_read(p, k, &k->out, &e) == -1 ? e.text
+								   : NULL);
+	}
+}
+
+size_t
+platforms_poll(const struct plan *p, struct pollfd *pfd)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < p->n_platforms; i++)
+		if (p->platforms[i].fd != -1)
+			pfd[n++] =
+			    (struct pollfd){ p->platforms[i].fd, POLLIN, 0 };
+	return n;
+}
+
+int64_t
+platforms_step(struct plan *p)
+{
+	int64_t next = INT64_MAX;
+	struct platform *k;
+	size_t i;
+
+	platforms_reap(p);
+	for (i = 0; i < p->n_platforms; i++) {
+		k = &p->platforms[i];
+		if (k->fd != -1)
+			describe_input(p, k);
+		if (asking(k) && now_ms() >= k->until)
+			describe_end(p, k, "no answer in time");
+		if (k->until < next)
+			next = k->until;
+	}
+	return next;
+}
+
+/* A filter has nothing else to do: it waits. */
+static void
+platform_wait(struct plan *p, struct platform *k)
+{
+	struct pollfd pfd[2];
+	int64_t left;
+
+	for (;;) {
+		(void)platforms_step(p);
+		if (!asking(k))
+			return;
+		left = k->until - now_ms();
+		pfd[0] = (struct pollfd){ launcher_fd(p->launcher), POLLIN, 0 };
+		pfd[1] = (struct pollfd){ k->fd, POLLIN, 0 };
+		(void)poll(pfd, 2, left > 0 ? (int)left : 0);
+	}
+}
+
+const Frame__Platform *
+platform_ask(struct work *w, struct platform *k, struct err *e)
+{
 	if (k->says != NULL)
 		return k->says;
-	if (k->why == NULL || now_ms() - k->asked_ms >= ASK_AGAIN_MS) {
-		free(k->why);
-		k->why = NULL;
-		k->asked_ms = now_ms();
-		if (describe(p, k, &out, e) == -1 ||
-		    describe_read(p, k, &out, e) == -1) {
-			k->why = xstrdup(e->text);
-			k->exit = e->exit;
-			log_warn("-", "plugin %s describe: %s", k->conf->name,
-			    k->why);
-		}
-		buf_free(&out);
-	}
-	if (k->says == NULL)
+	if (!asking(k) &&
+	    (k->why == NULL || now_ms() - k->asked_ms >= ASK_AGAIN_MS))
+		describe_start(w->p, k);
+	if (asking(k) && w->p->filter)
+		platform_wait(w->p, k);
+	if (asking(k)) {
+		w->asking = true;
+		err_set(e, RC_TEMP, "plugin %s is being asked what it does",
+		    k->conf->name);
+	} else if (k->says == NULL)
 		err_set(e, RC_TEMP,
 		    "plugin %s cannot be asked what it does: %s", k->conf->name,
 		    k->why);
@@ -279,7 +362,7 @@ platform_of_stage(struct work *w, const char *stage, struct platform **owner,
 		}
 	}
 	for (i = 0; i < w->n_plugins; i++) {
-		if ((says = platform_ask(w->p, w->plugins[i], e)) == NULL)
+		if ((says = platform_ask(w, w->plugins[i], e)) == NULL)
 			return -1;
 		if (has_stage(says, stage)) {
 			*owner = w->plugins[i];
@@ -291,8 +374,12 @@ platform_of_stage(struct work *w, const char *stage, struct platform **owner,
 	for (i = 0; w->conf->v1 && i < w->p->n_platforms; i++) {
 		k = &w->p->platforms[i];
 		if (involved(w, k) ||
-		    (says = platform_ask(w->p, k, e)) == NULL ||
-		    !has_stage(says, stage))
+		    ((says = platform_ask(w, k, e)) == NULL && !w->asking))
+			continue;
+		/* The first that has it: not before it is known who is. */
+		if (says == NULL)
+			return -1;
+		if (!has_stage(says, stage))
 			continue;
 		*owner = k;
 		*program = k->conf->name;

@@ -152,7 +152,7 @@ stages_quick(struct work *w, struct err *e)
 		    "whose stages would say one",
 		    w->config_path);
 	for (i = 0; i < w->n_plugins; i++) {
-		if ((says = platform_ask(w->p, w->plugins[i], e)) == NULL)
+		if ((says = platform_ask(w, w->plugins[i], e)) == NULL)
 			return -1;
 		if ((def = platform_stage(says, false, true)) == NULL)
 			continue;
@@ -391,7 +391,7 @@ script_rollback(struct work *w, size_t i, struct err *e)
 static int
 platform_rollback(struct work *w, struct platform *k, struct err *e)
 {
-	const Frame__Platform *says = platform_ask(w->p, k, e);
+	const Frame__Platform *says = platform_ask(w, k, e);
 	const Frame__StageDef *def;
 	const char *id = "Rollback";
 	struct stage s;

@@ -343,3 +343,24 @@ trigger_out_of_sync(struct plan *p, const Frame__AppState *f, struct err *e)
 	pass_close(&s);
 	return rv;
 }
+
+void
+triggers_wake(struct plan *p)
+{
+	struct trigger *t;
+	struct app *a;
+	const char *id;
+	size_t i;
+	void *v;
+
+	for (i = 0; map_next(p->apps, &i, &id, &v);) {
+		a = v;
+		for (t = a->triggers; t != NULL; t = t->next) {
+			if (!t->asking)
+				continue;
+			t->asking = false;
+			/* The first one is whom the clock looks at. */
+			t->again_ms = a->triggers->again_ms = now_ms();
+		}
+	}
+}

@@ -537,14 +537,14 @@ vote_ask(struct work *w, const struct ballot **result, struct err *e)
 	v->wanted[0] = true;
 	v->wanted[1] = w->app->past.running[0] != '\0' && !w->running_lost;
 	for (i = 0; i < w->n_plugins; i++) {
-		if ((says = platform_ask(w->p, w->plugins[i], e)) != NULL &&
+		if ((says = platform_ask(w, w->plugins[i], e)) != NULL &&
 		    says->has_votes && says->votes)
 			v->voters[v->n_voters++] = w->plugins[i];
 	}
-	if (v->n_voters == 0) {
+	if (v->n_voters == 0 || w->asking) {
 		arena_free(v->arena);
 		free(v);
-		return 1;
+		return !w->asking;
 	}
 	t->vote = v;
 	v->next = w->p->votes;

@@ -167,3 +167,29 @@ said_twice() { [ "$(grep -c '"kind":"app"' "$D/heard")" -ge 2 ]; }
 	until_true 10 second
 	grep -q 'again in 1s' "$D/plan.err"
 }
+
+# slow's describe hangs until "$D/go" is there.
+slow_platform() {
+	fake_platform slow '{"name":"SLOW_SYNC","quick":true}'
+	sed -i "s,^describe),&\n\techo asked >>'$D/slow.began'; while [ ! -e '$D/go' ]; do sleep 0.05; done," "$D/slow.sh"
+	{ plugin host web-1; plugin slow s1; } | piped
+	app one
+	sed -i 's/host:/slow:/' "$D/web/one/app.pipecd.yaml"
+	app two
+	sed -i 's/^  name: two/&\n  deployTargets: [web-1]/' "$D/web/two/app.pipecd.yaml"
+}
+
+@test "a platform that is slow to say what it does holds up only its own applications" {
+	slow_platform
+	commit first
+	daemon
+	head_frame | say gitwatch
+	until_true 10 test -e "$D/slow.began"
+	until_true 5 heard two
+	pending one
+	! heard one
+	touch "$D/go"
+	until_true 5 heard one
+	[ "$(planned <"$D/heard" | jq -r 'select(.deployment.application_name=="one").deployment.status' | head -n 1)" = PLANNED ]
+	[ "$(wc -l <"$D/slow.began")" -eq 1 ]
+}
