@@ -6,10 +6,10 @@ load ../lib/grpc
 MIB=1024 # of rss
 
 setup() {
-	grpc_server -L handshake_ms=1000 -L request_ms=3000
-	"$TESTBIN/libgrpc/client" -n 100000 -p 10 -d 5000 "$A" Get a b c >"$BATS_TEST_TMPDIR/neighbour" 2>&1 3>&- &
+	grpc_server -L handshake_ms=2000 -L request_ms=4000
+	"$TESTBIN/libgrpc/client" -n 100000 -p 10 -d 30000 "$A" Get a b c >"$BATS_TEST_TMPDIR/neighbour" 2>&1 3>&- &
 	NEIGHBOUR=$!
-	until_true 10 grep -q ^OK "$BATS_TEST_TMPDIR/neighbour"
+	until_true 30 grep -q ^OK "$BATS_TEST_TMPDIR/neighbour"
 }
 
 teardown() {
@@ -28,7 +28,7 @@ attack() {
 	after=$(peak)
 	[ -n "${ASAN:-}" ] || [ $((after - before)) -lt $(($2 * MIB)) ] || { echo "$1: $before kB, then $after kB"; false; }
 	served=$(wc -l <"$BATS_TEST_TMPDIR/neighbour")
-	until_true 5 eval '[ "$(wc -l <"$BATS_TEST_TMPDIR/neighbour")" -gt $((served + 4)) ]'
+	until_true 30 eval '[ "$(wc -l <"$BATS_TEST_TMPDIR/neighbour")" -gt $((served + 4)) ]'
 	run -1 grep -vE '^(up|OK|message a b c)$' "$BATS_TEST_TMPDIR/neighbour"
 	kill -0 "$SERVER"
 }
@@ -42,12 +42,12 @@ calls_gone() { curl -s "http://$A/stat" | grep -Eq 'calls [01] .*buffered [0-9]{
 
 @test "streams that are opened and reset at once end the connection" {
 	attack rapid_reset 6
-	until_true 10 calls_gone
+	until_true 30 calls_gone
 }
 
 @test "more streams than there may be are refused" {
 	attack rapid_open 12
-	until_true 10 calls_gone
+	until_true 30 calls_gone
 }
 
 @test "floods of PING, SETTINGS, PRIORITY and empty DATA end the connection" {
@@ -73,12 +73,12 @@ calls_gone() { curl -s "http://$A/stat" | grep -Eq 'calls [01] .*buffered [0-9]{
 
 @test "half messages are parked in bounded memory, and for a bounded time" {
 	attack parked 40
-	until_true 10 calls_gone
+	until_true 30 calls_gone
 }
 
 @test "answers that nobody reads are kept in bounded memory" {
 	attack unread 40
-	until_true 10 calls_gone
+	until_true 30 calls_gone
 }
 
 @test "what would grow when it is decoded is refused by what it takes" {

@@ -19,7 +19,7 @@ go_server() {
 
 @test "grpc-go's client gets right answers from our server" {
 	grpc_server
-	run -0 timeout 120 "$PEER" client "$A"
+	run -0 timeout 300 "$PEER" client "$A"
 	[ "${#lines[@]}" -ge 20 ]
 	# Who cancels, and who goes away, is noticed.
 	until_true 10 said "gone Slow"
@@ -30,7 +30,7 @@ go_server() {
 
 @test "grpc-go's client gets the same answers over TLS" {
 	grpc_server
-	run -0 timeout 120 "$PEER" client -ca "$CERTS/cert.pem" "$T"
+	run -0 timeout 300 "$PEER" client -ca "$CERTS/cert.pem" "$T"
 }
 
 @test "grpc-go's client stays served while our servers come and go" {
