@@ -265,7 +265,7 @@ func client(args []string) {
 	}
 	failed := 0
 	for _, t := range tests {
-		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		if err := t.run(ctx); err != nil {
 			failed++
 			fmt.Printf("not ok %s: %v\n", t.name, err)
