@@ -324,6 +324,12 @@ request_closed(struct grpc_request *r, uint32_t error)
 		client_kick(c);
 		return;
 	}
+	/* A server counts too, and may be first to say so. */
+	if (error == NGHTTP2_CANCEL && loop_now(c->loop) >= r->deadline_ms) {
+		request_finish(r, GRPC_DEADLINE_EXCEEDED,
+		    "the deadline has passed", false);
+		return;
+	}
 	(void)snprintf(text, sizeof(text), "the server ended the call: %s",
 	    nghttp2_http2_strerror(error));
 	request_finish(

@@ -74,9 +74,9 @@ go_server() {
 
 @test "our client ends calls of grpc-go's server by deadline and by cancelling" {
 	go_server
-	run -1 grpc_client -d 100 "$G" Slow a 10000
+	run -1 grpc_client -d 1000 "$G" Slow a 30000
 	[[ "$output" == *"DEADLINE_EXCEEDED"* ]]
-	run -0 grpc_client -x 100 "$G" Slow a 10000
+	run -0 grpc_client -x 1000 "$G" Slow a 30000
 	[[ "$output" == *cancelled* ]]
 	until_true 10 eval '[ "$(grep -c "gone Slow" "$BATS_TEST_TMPDIR/go.out")" -eq 2 ]'
 }
