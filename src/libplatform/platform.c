@@ -81,6 +81,7 @@ describe(const struct platform *p, struct err *e)
 		;
 	f.name = arena_strdup(a, p->name);
 	f.app_kind = arena_strdup(a, p->app_kind);
+	f.files_key = arena_strdup(a, p->files_key);
 	f.stages = arena_array(a, Frame__StageDef *, n + 1);
 	f.n_stages = n;
 	for (i = 0; i < n; i++) {

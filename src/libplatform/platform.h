@@ -80,6 +80,8 @@ struct platform {
 	bool touches;			/* its stages call stage_touches */
 	const char *const *config_keys; /* NULL-terminated, or NULL */
 	const char *app_kind;
+	/* The key of patterns that select what is deployed, or NULL: all. */
+	const char *files_key;
 	/* live looks at the source itself: it gets root and dir, no objects. */
 	bool live_source;
 	int64_t live_every_ms; /* how often to look; 0: each syncInterval */

@@ -24,7 +24,9 @@
  *	An application that lost more of its files than spec.pruneLimit of the
  *	Piped config allows, or all of them, is held and not deployed until
  *	spec.confirm in its configuration or a sync command says that this is
- *	meant.
+ *	meant.  Those files count that are deployed: a platform may say
+ *	(describe, files_key) which key of an application's config selects
+ *	them.
  * OPTIONS
  *	-b dir	Be a daemon on the bus in dir.
  *	-f config

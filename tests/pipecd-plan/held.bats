@@ -89,3 +89,45 @@ fill() { for i in $(seq "$2"); do echo "$i" >"$D/web/$1/file$i"; done; }
 	[ "$(planned <<<"$output" | deployments)" = "one PLANNED" ]
 	[ "$(planned <<<"$output" | jq -r .deployment.trigger.commander)" = ann ]
 }
+
+# A platform that says which key of its config selects files.
+selecting() {
+	sed -i 's/"votes":false}/"votes":false,"files_key":"files"}/' "$D/host.sh"
+	plugin host web-1 | piped
+	app one
+	sed -i "s/input: {}/input: {files: $1}/" "$D/web/one/app.pipecd.yaml"
+	fill one 9
+}
+
+@test "files that the platform does not deploy do not count" {
+	selecting '[index.html]'
+	commit first
+	deployed
+	rm "$D/web/one"/file*
+	commit second
+	run -0 --separate-stderr plan_head
+	[ "$(planned <<<"$output" | deployments)" = "one PLANNED" ]
+}
+
+@test "of deployed files alone the share is taken, and they are named" {
+	selecting '["file?"]'
+	for i in $(seq 50); do echo "$i" >"$D/web/one/doc$i"; done
+	commit first
+	deployed
+	rm "$D/web/one"/file{1..4}
+	commit second
+	run -0 --separate-stderr plan_head
+	[ -z "$(planned <<<"$output")" ]
+	[[ "$(jq -r 'select(.kind=="held").reason' <<<"$output")" == *"leaves 5 of 9 files of one"* ]]
+	[ "$(jq -c 'select(.kind=="held").objects|length' <<<"$output")" = 4 ]
+}
+
+@test "a commit that stops deploying its files is held, though they are all there" {
+	selecting '["file?"]'
+	commit first
+	deployed
+	sed -i 's/file?/index.html/' "$D/web/one/app.pipecd.yaml"
+	commit second
+	run -0 --separate-stderr plan_head
+	[[ "$(jq -r 'select(.kind=="held").reason' <<<"$output")" == *"leaves 1 of 9 files of one"* ]]
+}

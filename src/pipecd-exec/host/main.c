@@ -99,6 +99,7 @@ main(int argc, char *argv[])
 		.stages = stages,
 		.touches = true,
 		.config_keys = keys,
+		.files_key = "files",
 		.stage = host_stage,
 		.render = host_render,
 		.live = host_live,
