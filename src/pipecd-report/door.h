@@ -95,7 +95,7 @@ void plane_close(struct door *d);
  * time from the loop.
  */
 void plane_call(struct door *d, struct call *c, const ProtobufCMessage *req);
-void plane_kick(struct door *d);
+void plane_kick(struct door *d); /* something that calls waited for is there */
 /* Not called back any more; its buffer is freed. */
 void plane_drop(struct door *d, struct call *c);
 /* Whether there is somebody to speak to right now. */
@@ -157,6 +157,7 @@ struct sending {
 	const char *application_id; /* as the control plane has it */
 	char *chain_id;		    /* that it gave; NULL: not asked for */
 	bool foreign;		    /* it has no such application */
+	Model__Deployment *there; /* as it had it already; NULL: new to it */
 	bool skipping;		    /* nothing is sent: it was */
 	struct door *door;
 };

@@ -205,7 +205,7 @@ stat_text(struct door *d, struct buf *b)
 	    "Tries that found nobody, or were put off.", d->plane.bad);
 	gauge(b, "piped_frames_dropped_total", "counter",
 	    "That another program of the agent did not take.",
-	    bus_dropped(d->bus));
+	    d->bus != NULL ? bus_dropped(d->bus) : 0);
 }
 
 static void

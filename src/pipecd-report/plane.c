@@ -400,6 +400,7 @@ void
 plane_kick(struct door *d)
 {
 	plane_send(d);
+	follow_pump(d);
 }
 
 void

@@ -10,6 +10,9 @@
 #define REQ(x)	   Grpc__Service__Pipedservice__##x##Request
 #define INIT(m, x) grpc__service__pipedservice__##x##_request__init(m)
 
+static const Model__PipelineStage *there_stage(
+    const struct sending *s, const char *id);
+
 /* --- ops --------------------------------------------------------------------
  */
 
@@ -144,8 +147,11 @@ log_line(struct follow *f, const char *stage, const char *text, int severity,
     int64_t at_s)
 {
 	struct sending *s = f->s;
+	const Model__PipelineStage *there = there_stage(s, stage);
 	Model__LogBlock *b;
 
+	if (there != NULL && stage_ended(there->status))
+		return;
 	if (s->log.stage != NULL && strcmp(s->log.stage, stage) != 0)
 		log_checkpoint(f, s->log.stage, false);
 	if (s->log.stage == NULL)
@@ -211,8 +217,11 @@ send_held(struct follow *f, const Frame__Held *h)
 static void
 stage_status(struct follow *f, const Model__PipelineStage *st, int64_t at_s)
 {
+	const Model__PipelineStage *there = there_stage(f->s, st->id);
 	REQ(ReportStageStatusChanged) m;
 
+	if (there != NULL && stage_ended(there->status))
+		return;
 	INIT(&m, report_stage_status_changed);
 	m.deployment_id = f->id;
 	m.stage_id = st->id;
@@ -250,13 +259,15 @@ static void
 send_done(struct follow *f, const Frame__StageDone *p, int before)
 {
 	struct sending *s = f->s;
-	const Model__PipelineStage *st = stage_of(s, p->stage_id);
+	const Model__PipelineStage *st = stage_of(s, p->stage_id), *there;
 
 	if (p->at_ms > 0)
 		s->at_s = p->at_ms / 1000;
 	if (st == NULL || (int)st->status == before)
 		return;
-	log_checkpoint(f, st->id, true);
+	there = there_stage(s, st->id);
+	if (there == NULL || !stage_ended(there->status))
+		log_checkpoint(f, st->id, true);
 	stage_status(f, st, s->at_s);
 }
 
@@ -421,29 +432,64 @@ send_completed(struct follow *f)
 	op_add(f, "ReportDeploymentCompleted", &m);
 }
 
-/* --- chains --------------------------------------------------------------------
+/* --- what the control plane has already --------------------------------------
  */
 
-static void
-chain_known(struct follow *f, int code, const ProtobufCMessage *res)
+static const Model__PipelineStage *
+there_stage(const struct sending *s, const char *id)
 {
-	const Grpc__Service__Pipedservice__GetDeploymentResponse *r =
-	    (const void *)res;
+	size_t i;
 
-	if (code == GRPC_OK && r->deployment != NULL)
-		f->s->chain_id = arena_strdup(
-		    f->s->arena, r->deployment->deployment_chain_id);
-	else
-		log_warn(f->id, "the id of its chain cannot be had: %s",
-		    grpc_code_name(code));
-	if (f->s->chain_id != NULL && f->s->chain_id[0] != '\0' &&
-	    f->s->s.deployment != NULL)
-		f->s->s.deployment->deployment_chain_id = f->s->chain_id;
+	for (i = 0; s->there != NULL && i < s->there->n_stages; i++)
+		if (strcmp(s->there->stages[i]->id, id) == 0)
+			return s->there->stages[i];
+	return NULL;
 }
 
 static void
-chain_get(struct follow *f,
-    void (*after)(struct follow *, int, const ProtobufCMessage *), bool first)
+ops_forget(struct sending *s)
+{
+	struct op *o;
+
+	while ((o = s->ops) != NULL) {
+		s->ops = o->next;
+		op_free(o);
+	}
+	s->end = &s->ops;
+}
+
+/*
+ * It had the deployment before: nothing of it goes back.  One that has ended
+ * there is over, whatever this journal says.
+ */
+static void
+there_known(struct follow *f, int code, const ProtobufCMessage *res)
+{
+	const Grpc__Service__Pipedservice__GetDeploymentResponse *r =
+	    (const void *)res;
+	struct sending *s = f->s;
+
+	if (code != GRPC_OK || r->deployment == NULL) {
+		if (code != GRPC_NOT_FOUND)
+			log_warn(f->id, "GetDeployment: %s",
+			    grpc_code_name(code));
+		return;
+	}
+	s->there = msg_copy(r->deployment, s->arena);
+	if (s->there->deployment_chain_id[0] != '\0')
+		s->chain_id = s->there->deployment_chain_id;
+	if (s->chain_id != NULL && s->s.deployment != NULL)
+		s->s.deployment->deployment_chain_id = s->chain_id;
+	if (!deployment_ended(s->there->status))
+		return;
+	log_debug(f->id, "the control plane has it to its end already");
+	ops_forget(s);
+	log_forget(s);
+	s->ended = true;
+}
+
+static void
+there_ask(struct follow *f, bool first)
 {
 	REQ(GetDeployment) m;
 	struct op *o;
@@ -457,8 +503,22 @@ chain_get(struct follow *f,
 	o->call.res =
 	    &grpc__service__pipedservice__get_deployment_response__descriptor;
 	o->call.read = true;
-	o->after = after;
+	o->after = there_known;
 }
+
+static void
+created(struct follow *f, int code, const ProtobufCMessage *res)
+{
+	(void)res;
+	if (code == GRPC_ALREADY_EXISTS)
+		there_ask(f, true);
+	else if (code != GRPC_OK)
+		log_warn(f->id, "CreateDeployment was refused: %s",
+		    grpc_code_name(code));
+}
+
+/* --- chains --------------------------------------------------------------------
+ */
 
 static void
 chain_made(struct follow *f, int code, const ProtobufCMessage *res)
@@ -467,7 +527,7 @@ chain_made(struct follow *f, int code, const ProtobufCMessage *res)
 	if (code != GRPC_OK && code != GRPC_ALREADY_EXISTS)
 		log_warn(f->id, "CreateDeploymentChain was refused: %s",
 		    grpc_code_name(code));
-	chain_get(f, chain_known, true); /* the server chose its id */
+	there_ask(f, true); /* the server chose its id */
 }
 
 /* Made twice it would be two chains: only where there is none. */
@@ -484,7 +544,7 @@ chain_create(struct follow *f, int code, const ProtobufCMessage *res)
 	size_t i;
 
 	if (code == GRPC_OK) {
-		chain_known(f, code, res);
+		there_known(f, code, res);
 		return;
 	}
 	all = arena_array(s->work, Matcher, p->n_chain);
@@ -512,11 +572,8 @@ chain_create(struct follow *f, int code, const ProtobufCMessage *res)
 void
 send_again(struct follow *f)
 {
-	struct sending *s = f->s;
-
-	if (s->created && !s->ended && s->s.plan != NULL &&
-	    s->s.plan->n_chain > 0)
-		chain_get(f, chain_known, false);
+	if (f->s->created && !f->s->ended)
+		there_ask(f, false);
 }
 
 /* --- all of them ---------------------------------------------------------------
@@ -550,15 +607,26 @@ send_created(struct follow *f)
 	struct sending *s = f->s;
 	const Model__Deployment *d = s->s.deployment;
 	REQ(CreateDeployment) m;
+	REQ(GetDeployment) g;
+	struct op *o;
 
 	s->created = true;
 	if (s->s.plan != NULL && s->s.plan->n_chain > 0) {
-		chain_get(f, chain_create, false);
+		INIT(&g, get_deployment);
+		g.id = f->id;
+		if ((o = op_add(f, "GetDeployment", &g)) != NULL) {
+			o->call.res =
+			    &grpc__service__pipedservice__get_deployment_response__descriptor;
+			o->call.read = true;
+			o->after = chain_create;
+		}
 	} else {
 		INIT(&m, create_deployment);
 		m.deployment = first_model(f, d);
-		op_add(f, "CreateDeployment", &m);
+		if ((o = op_add(f, "CreateDeployment", &m)) != NULL)
+			o->after = created;
 	}
+	/* Of old ones the newest counts, and that comes last. */
 	send_reference(f, D_(PENDING));
 	send_deploying(f, true);
 }
@@ -583,6 +651,9 @@ send_deployment(struct follow *f, int before)
 	if (s->chain_id != NULL && d->deployment_chain_id[0] == '\0')
 		s->s.deployment->deployment_chain_id = s->chain_id;
 	if ((int)d->status == before)
+		return;
+	if (s->there != NULL && !deployment_ended(d->status) &&
+	    s->there->status >= d->status)
 		return;
 	switch (d->status) {
 	case D_(PENDING):

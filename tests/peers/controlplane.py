@@ -157,7 +157,10 @@ class Plane:
         return {"deployment": self.clean(self.dep(m["id"]))}
 
     def clean(self, d):
-        return {k: v for k, v in d.items() if k != "history"}
+        d = {k: v for k, v in d.items() if k != "history"}
+        if "stages" in d:
+            d["stages"] = [{k: v for k, v in s.items() if k != "history"} for s in d["stages"]]
+        return d
 
     def ListNotCompletedDeployments(self, m):
         todo = [i for i in self.db["order"] if self.db["deployments"][i]["status"] not in END]
