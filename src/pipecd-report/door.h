@@ -157,7 +157,7 @@ struct sending {
 	const char *application_id; /* as the control plane has it */
 	char *chain_id;		    /* that it gave; NULL: not asked for */
 	bool foreign;		    /* it has no such application */
-	Model__Deployment *there; /* as it had it already; NULL: new to it */
+	Model__Deployment *there;   /* as it had it already; NULL: new to it */
 	bool skipping;		    /* nothing is sent: it was */
 	struct door *door;
 };

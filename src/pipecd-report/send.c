@@ -471,8 +471,8 @@ there_known(struct follow *f, int code, const ProtobufCMessage *res)
 
 	if (code != GRPC_OK || r->deployment == NULL) {
 		if (code != GRPC_NOT_FOUND)
-			log_warn(f->id, "GetDeployment: %s",
-			    grpc_code_name(code));
+			log_warn(
+			    f->id, "GetDeployment: %s", grpc_code_name(code));
 		return;
 	}
 	s->there = msg_copy(r->deployment, s->arena);

@@ -108,12 +108,12 @@ complete() {
 	cp_start -w
 	apps 10
 	conf
-	records=$(journals 10 "${DAY:-20}" 20)
+	records=$(journals 10 "${DAY:-4}" 20)
 	t0=$(date +%s%N)
 	for i in 1 2 3 4 5 6; do
 		door_start
 		n=$(cp_db '.deployments|length')
-		until_true 20 eval "[ \"\$(cp_db '.deployments|length')\" -gt $((n + 5)) ]" || break
+		until_true 5 eval "[ \"\$(cp_db '.deployments|length')\" -gt $((n + 3)) ]" || break
 		if [ $((i % 2)) -eq 0 ]; then
 			cp_kill
 			cp_start -w
@@ -121,8 +121,8 @@ complete() {
 		door_stop -9
 	done
 	pipecd-report -1 -f "$CONF" 2>>"$ERR"
-	complete $((10 * ${DAY:-20})) 10 20
-	all_done $((10 * ${DAY:-20}))
+	complete $((10 * ${DAY:-4})) 10 20
+	all_done $((10 * ${DAY:-4}))
 	echo "# $records records in $((($(date +%s%N) - t0) / 1000000)) ms, 6 kills of the door and 3 of the control plane" >&3
 }
 
