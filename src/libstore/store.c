@@ -556,10 +556,15 @@ store_open_local(
 void
 store_close(struct store *s)
 {
+	struct asked *x, *next;
+
 	if (s == NULL)
 		return;
-	while (s->first != NULL)
-		forget(s, s->first);
+	for (x = s->first; x != NULL; x = next) {
+		next = x->next;
+		buf_free(&x->message);
+		free(x);
+	}
 	wire_free(&s->w);
 	if (s->local != 0)
 		(void)child_stop(s->local, 10000);
