@@ -423,13 +423,12 @@ upgrade(struct tables *t, int64_t from, struct err *e)
 {
 	struct table *b;
 	char text[16];
-	int rv;
 
-	if (from > 0 && from < TABLES_SCHEMA)
+	if (from > 0 && from != TABLES_SCHEMA)
 		log_info("-", "upgrade schema=%lld to=%d", (long long)from,
 		    TABLES_SCHEMA);
 	for (b = t->first; b != NULL; b = b->next)
-		if ((rv = rows_check(b, true, e)) == -1)
+		if (rows_check(b, true, e) == -1)
 			return -1;
 	(void)snprintf(text, sizeof(text), "%d", TABLES_SCHEMA);
 	return meta_put(t, "schema", text, strlen(text), e);

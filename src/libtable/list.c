@@ -338,14 +338,16 @@ agree(struct list *l, struct buf *far)
 	size_t i, same, round;
 
 	for (round = 0;; round++) {
-		max = l->t[0].best;
+		max = NULL;
 		for (i = 0; i < l->n; i++) {
 			if (l->t[i].best == NULL)
 				return false;
-			if (before(l, l->t[i].best->at, l->t[i].best->at_n,
+			if (max == NULL ||
+			    before(l, l->t[i].best->at, l->t[i].best->at_n,
 				max->at, max->at_n) > 0)
 				max = l->t[i].best;
 		}
+		must(max != NULL);
 		for (i = same = 0; i < l->n; i++)
 			same += bytes(l->t[i].best->at, l->t[i].best->at_n,
 				    max->at, max->at_n) == 0;

@@ -201,7 +201,7 @@ do_log_append(struct tables *t, const Store__LogAppend *q,
 {
 	struct plain *p = tables_plain(t, "log");
 	uint8_t k[LOG_KEY];
-	Work__Log *l, fresh;
+	Work__Log *l = NULL, fresh;
 	int got;
 
 	if (*q->deployment_id == '\0' || *q->stage_id == '\0') {
@@ -223,6 +223,7 @@ do_log_append(struct tables *t, const Store__LogAppend *q,
 		l->retried_count = q->retried_count;
 		l->project_id = q->project_id;
 	}
+	must(l != NULL);
 	if (l->completed) {
 		answer_say(w, STORE__CODE__FAILED_PRECONDITION,
 		    "deployment %s stage %s: its log has ended",
@@ -275,7 +276,7 @@ do_log_read(
 	const void *key, *v;
 	size_t keyn, n, cap = 0, size = 0, kn = LOG_KEY;
 	Model__LogBlock *b;
-	Work__Log *state;
+	Work__Log *state = NULL;
 	struct err e;
 	int got;
 
@@ -308,7 +309,7 @@ do_log_read(
 		k[LOG_KEY] = 0; /* the next possible key */
 		kn = LOG_KEY + 1;
 	}
-	if (got == -1)
+	if (got == -1 || state == NULL)
 		answer_err(w, STORE__CODE__INTERNAL, &e);
 	else
 		w->r.completed = state->completed;

@@ -20,9 +20,10 @@ def start(conf):
     r, w = os.pipe()
     t0 = time.perf_counter()
     p = subprocess.Popen([f"{BIN}/pipecd-store", "-f", conf], env=dict(os.environ, PIPECD_READY="1"), close_fds=False,
-                         preexec_fn=lambda: os.dup2(w, 4), stderr=subprocess.DEVNULL)
+                         preexec_fn=lambda: (os.dup2(w, 4), os.set_inheritable(4, True)), stderr=subprocess.DEVNULL)
     os.close(w)
-    os.read(r, 1)
+    if os.read(r, 1) != b"\n":
+        sys.exit("pipecd-store did not start")
     os.close(r)
     return p, (time.perf_counter() - t0) * 1000
 
