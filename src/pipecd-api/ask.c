@@ -185,7 +185,18 @@ ops_write(struct call *c, struct ops *o, step_fn *step)
 {
 	Store__Request q = STORE__REQUEST__INIT;
 	Store__Write w = STORE__WRITE__INIT;
+	size_t i, total = 0;
 
+	/* What the store will never take is not to be tried again. */
+	for (i = 0; i < o->n; i++) {
+		total += o->op[i]->value.len + 64;
+		if (o->op[i]->value.len > STORE_MAX / 4 || total > STORE_MAX) {
+			refuse(c, GRPC_RESOURCE_EXHAUSTED,
+			    "%s: a record of %zu bytes is too large",
+			    o->op[i]->table, o->op[i]->value.len);
+			return;
+		}
+	}
 	w.ops = o->op;
 	w.n_ops = o->n;
 	STORE_ASK(&q, WRITE, write, &w);
@@ -196,14 +207,10 @@ void
 ask_write(struct call *c, Store__Op__Kind kind, const char *table,
     const void *msg, step_fn *step)
 {
-	Store__Request q = STORE__REQUEST__INIT;
-	Store__Write w = STORE__WRITE__INIT;
-	Store__Op *op = op_make(c, kind, table, msg, 0);
+	struct ops o = { .n = 0 };
 
-	w.ops = &op;
-	w.n_ops = 1;
-	STORE_ASK(&q, WRITE, write, &w);
-	ask(c, &q, step);
+	ops_add(c, &o, kind, table, msg, 0);
+	ops_write(c, &o, step);
 }
 
 void

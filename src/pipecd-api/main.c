@@ -260,6 +260,11 @@ api_open(struct api *api, struct arena *a, struct err *e)
 static void
 api_close(struct api *api)
 {
+	/* Streams are answered while there is a server to answer with. */
+	if (api->watchers != NULL)
+		watchers_end(api->watchers);
+	if (api->agents != NULL)
+		agents_end(api->agents);
 	if (api->main != NULL)
 		grpc_server_close(api->main);
 	if (api->admin != NULL)

@@ -12,7 +12,8 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "pipecd-api"))
 import ask
 
 small = "small" in sys.argv[1:]
-N = 2000 if small else 100000
+only_watch = "watch" in sys.argv[1:]  # the agents, without the records
+N = 2000 if small or only_watch else 100000
 AGENTS = 50 if small else 2000
 SECONDS = "1" if small else "4"
 T = 1700000000
@@ -157,13 +158,14 @@ def main():
             row("api: %s, %d in flight" % (what, conns * inflight), "%d/s" % many["calls_per_s"], ">= %d/s" % floor,
                 many["calls_per_s"] >= floor or small)
         L = api.ListDeploymentsRequest
-        for what, q in (("project", L(limit=20)), ("status", L(limit=20, statuses=["DEPLOYMENT_SUCCESS"])),
+        for what, q in () if only_watch else (("project", L(limit=20)), ("status", L(limit=20, statuses=["DEPLOYMENT_SUCCESS"])),
                         ("app", L(limit=20, application_ids=["app-7"])),
                         ("label", L(limit=20, labels={"team": "t3"})),
                         ("status, label", L(limit=20, statuses=["DEPLOYMENT_FAILURE"], labels={"env": "prod"}))):
             calls("ListDeployments, 20 of %d by %s" % (N, what), A + "ListDeployments", q, "p50", 5000)
-        calls("GetApplication", A + "GetApplication", api.GetApplicationRequest(application_id="app-7"), "", 20000, 8, 16)
-        calls("GetDeployment", A + "GetDeployment", api.GetDeploymentRequest(deployment_id="dep-77"), "", 20000, 8, 16)
+        if not only_watch:
+            calls("GetApplication", A + "GetApplication", api.GetApplicationRequest(application_id="app-7"), "", 20000, 8, 16)
+            calls("GetDeployment", A + "GetDeployment", api.GetDeploymentRequest(deployment_id="dep-77"), "", 20000, 8, 16)
 
         n = min(64, len(keys["tokens"]))
         open(who, "w").write("".join("%s\tdep-%d\n" % (keys["tokens"][i], i) for i in range(n)))

@@ -264,8 +264,9 @@ main(int argc, char *argv[])
 			.backoff_max_ms = 500 };
 
 		who_read(&c[i], who);
-		snprintf(c[i].instance, sizeof(c[i].instance), "%d-%zu",
-		    (int)getpid(), i);
+		/* Who shares an identity is one agent, not a newer one. */
+		snprintf(c[i].instance, sizeof(c[i].instance), "%d",
+		    (int)getpid());
 		o.authorization = c[i].authorization;
 		if ((c[i].client = grpc_client_open(loop, &o, &e)) == NULL)
 			die(&e);

@@ -235,7 +235,8 @@ def main():
                     one(row, who, auth, mixed, ["PERMISSION_DENIED", "INVALID_ARGUMENT"], "their chain")
                 one(row, who, auth, absent, ["NOT_FOUND"], "what is not there") if named - {
                     "ours-piped-a"} else None
-                if piped and named - {"ours-event", "ours-chain"}:
+                # Whose turn it is in a chain, any agent of the project may ask.
+                if piped and named - {"ours-event", "ours-chain"} and name != "InChainDeploymentPlannable":
                     one(row, who, auth, beside, ["PERMISSION_DENIED"], "the agent beside")
             r, _ = one(row, who, auth, ours, ["OK"] + ([ELSE[name]] if name in ELSE else []), "ours")
             if "theirs" in json.dumps({k: v for k, v in r.items() if k != "_m"}):

@@ -39,8 +39,8 @@ deployed() {
 	{"m":"operator/RollbackDeployment","auth":"rw","req":{"deployment_id":"op1"}}
 	X
 	[ "$(jq -rs 'map(.code) | join(" ")' <<<"$output")" = "OK PERMISSION_DENIED NOT_FOUND OK FAILED_PRECONDITION OK OK FAILED_PRECONDITION OK FAILED_PRECONDITION FAILED_PRECONDITION OK" ]
-	jq -e '[.res.commands[] | select(.deployment_id == "op1") | [.type, .stage_id, .commander]] ==
-	    [["APPROVE_STAGE","a","api-key:rw"],["SKIP_STAGE","n","api-key:rw"],["CANCEL_DEPLOYMENT",null,"api-key:rw"]]' <<<"${lines[6]}"
+	jq -e '[.res.commands[] | select(.deployment_id == "op1") | [.type, .stage_id, .commander]] | sort ==
+	    [["APPROVE_STAGE","a","api-key:rw"],["CANCEL_DEPLOYMENT",null,"api-key:rw"],["SKIP_STAGE","n","api-key:rw"]]' <<<"${lines[6]}"
 	jq -e '[.res.commands[] | select(.type == "CANCEL_DEPLOYMENT")][0].cancel_deployment.force_rollback' <<<"${lines[6]}"
 	id=$(jq -r .res.command_id <<<"${lines[11]}")
 	call '{"m":"api/GetCommand","auth":"ro","req":{"command_id":"'"$id"'"}}' |
