@@ -90,6 +90,7 @@ struct platform {
 	 * -1 with *e becomes FAILURE with that reason.
 	 */
 	int (*stage)(struct run *r, struct err *e);
+	/* Of the same files and config the same objects, at any commit. */
 	int (*render)(struct run *r, struct err *e);
 	int (*plan)(struct run *r, struct err *e);
 	int (*live)(struct run *r, struct err *e); /* once per live_start */

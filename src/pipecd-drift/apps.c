@@ -84,7 +84,8 @@ forget(struct drift *d, const char *id)
 
 	if (a == NULL)
 		return;
-	objects_forget(d, a);
+	objects_forget(d, a, a->commit);
+	objects_forget(d, a, a->inputs);
 	a->gone = true;
 	a->gen++;
 	a->due_ms = INT64_MAX;
@@ -96,8 +97,9 @@ int
 on_app(struct drift *d, const Frame__App *m, const char *line, size_t len,
     struct err *e)
 {
+	char inputs[COMMIT_LEN];
 	struct app *a;
-	bool news;
+	bool news, moved;
 
 	(void)e;
 	/* Not deployed; or the control plane's words, which plan follows up. */
@@ -112,10 +114,19 @@ on_app(struct drift *d, const Frame__App *m, const char *line, size_t len,
 		log_warn(a->id, "app frame without a commit: not looked at");
 		return 0;
 	}
-	news = a->line == NULL || a->invalid != NULL || a->gone ||
-	       strcmp(a->commit, m->commit) != 0;
-	if (strcmp(a->commit, m->commit) != 0)
-		objects_forget(d, a);
+	objects_inputs(d, m, inputs, d->work);
+	moved = strcmp(a->commit, m->commit) != 0;
+	if (moved)
+		objects_forget(d, a, a->commit);
+	/* A commit that changes nothing of what was looked at is no news. */
+	if (strcmp(a->inputs, inputs) != 0) {
+		objects_forget(d, a, a->inputs);
+		moved = true;
+	} else if (a->alone && inputs[0] != '\0') {
+		moved = false;
+	}
+	news = a->line == NULL || a->invalid != NULL || a->gone || moved;
+	(void)snprintf(a->inputs, sizeof(a->inputs), "%s", inputs);
 	(void)snprintf(a->commit, sizeof(a->commit), "%s", m->commit);
 	free(a->line);
 	a->line = xcalloc(1, len + 1);

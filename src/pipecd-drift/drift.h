@@ -55,6 +55,7 @@ struct job {
 	char *out_dir;	  /* owned: of a render under way */
 	struct buf objects;
 	bool rendered; /* the objects are in their file */
+	bool alone;    /* from nothing but the application's directory */
 	bool heard;    /* the platform has said a state */
 	bool over;
 	int tries;
@@ -70,6 +71,8 @@ struct app {
 	char *line; /* owned: its app frame as it came; NULL: none yet */
 	size_t len;
 	char commit[COMMIT_LEN];
+	char inputs[COMMIT_LEN]; /* of its directory and configuration, or "" */
+	bool alone; /* when last rendered, they were all that was read */
 	bool auto_sync, gone;
 	char *invalid;	     /* owned: INVALID_CONFIG and why; NULL */
 	char *deployment_id; /* owned: the latest */
@@ -177,10 +180,17 @@ int job_answer(struct drift *d, struct proc *p, struct job *j,
 void job_done(struct drift *d, struct job *j, enum verb verb, const char *why);
 void job_free(struct drift *d, struct job *j);
 
-/* objects.c: desired objects, kept by application and commit. */
+/*
+ * objects.c: desired objects, kept by application and what they were rendered
+ * from: its directory and configuration, or the commit where they see more.
+ */
+void objects_inputs(const struct drift *d, const Frame__App *m,
+    char key[COMMIT_LEN], struct arena *a);
+/* Whether they are there already; sets job.alone. */
+bool objects_there(const struct drift *d, struct job *j);
 char *objects_path(const struct drift *d, const struct job *j, struct arena *a);
 int objects_write(struct drift *d, struct job *j, struct err *e);
-void objects_forget(struct drift *d, const struct app *a);
+void objects_forget(struct drift *d, const struct app *a, const char *key);
 int objects_sweep(struct drift *d, struct err *e);
 
 /* proc.c: processes and their pipes. */

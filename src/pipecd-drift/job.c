@@ -105,16 +105,6 @@ job_begin(struct drift *d, struct app *a, struct err *e)
 	return 0;
 }
 
-static bool
-objects_there(const struct drift *d, const struct job *j)
-{
-	struct arena *ar = arena_new();
-	bool there = access(objects_path(d, j, ar), R_OK) == 0;
-
-	arena_free(ar);
-	return there;
-}
-
 /* Put a job where it waits for its next step. */
 void
 job_step(struct drift *d, struct job *j)
@@ -129,7 +119,7 @@ job_step(struct drift *d, struct job *j)
 		TAILQ_INSERT_TAIL(&k->queue[VERB_DESCRIBE], j, next);
 		return;
 	}
-	if (!k->source && !j->rendered)
+	if (!k->source && !j->rendered && j->root == NULL)
 		j->rendered = objects_there(d, j);
 	if ((k->source || !j->rendered) && j->root == NULL)
 		TAILQ_INSERT_TAIL(&d->trees, j, next);
@@ -329,6 +319,7 @@ job_answer(struct drift *d, struct proc *p, struct job *j,
 				    "checkout answered without a directory");
 			j->root = xstrdup(f->u.ok->root);
 			j->dir = xstrdup(f->u.ok->dir);
+			j->alone = f->u.ok->alone;
 		}
 		return 1;
 	case FRAME_err:

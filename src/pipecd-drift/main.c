@@ -5,8 +5,9 @@
  *	pipecd-drift [-1v] [-b dir] [-f config]
  * DESCRIPTION
  *	Looks at every application on its clock, and after each deployment: has
- *	its platform say what should run (`render`, once for each commit) and
- *	compare that with what does (`live`), and says what it came to.
+ *	its platform say what should run (`render`, once for each state of its
+ *	files) and compare that with what does (`live`), and says what it came
+ *	to.
  *
  *	As a daemon (-b) it learns the applications from frames, and looks at
  *	each every syncInterval, or as often as its platform wants (Terraform:
@@ -52,8 +53,8 @@
  *	checkout have their own, and are started by piped, or here from -f.
  *	No network.
  * BUGS
- *	Objects are rendered anew at each commit at which an application is
- *	announced, also where the commit did not touch it.
+ *	An application whose files mention a path above them ("../") is rendered
+ *	anew at each commit, whatever the commit touched.
  * SEE ALSO
  *	pipecd-plan(1), pipecd-report(1), piped(1)
  */

@@ -212,10 +212,13 @@ app_judge(struct drift *d, struct app *a, struct err *e)
 			app_due(d, a, now_ms() + (d->once ? 0 : QUIET_MS));
 		return 0;
 	}
-	for (i = 0; i < a->n_jobs; i++)
+	a->alone = true;
+	for (i = 0; i < a->n_jobs; i++) {
+		a->alone = a->alone && a->jobs[i].alone;
 		if (weight(a->jobs[i].status) == weight(worst->status))
 			buf_add(&reason, a->jobs[i].reason.p,
 			    a->jobs[i].reason.len);
+	}
 	changed = changed_keys(d, a, &n);
 	brief = arena_strdup(d->work, worst->brief.p);
 	if (worst->n_targets > 1)

@@ -516,6 +516,7 @@ app_say(struct plan *p, struct app *a, struct err *e)
 	}
 	f.application = app_model(p, a, &c->app);
 	f.commit = a->repo->head;
+	f.tree = a->tree[0] != '\0' ? a->tree : NULL;
 	f.n_plugins = app_plugins(p, &c->app, &list, p->work);
 	f.plugins = arena_array(p->work, Frame__PluginPlan *, f.n_plugins);
 	for (i = 0; i < f.n_plugins; i++)

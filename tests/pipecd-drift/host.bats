@@ -48,6 +48,24 @@ state() { jq -r 'select(.kind=="app_state")|.sync_state.status' "$t/out"; }
 	[ "$(jq -s 'map(select(.kind=="live"))|length' "$t/out")" -eq 1 ]
 }
 
+@test "drift, host: a commit beside it leaves what was rendered, one that looks out of it does not" {
+	drift
+	before=$(ls "$t/state/cache/objects")
+	[ -n "$before" ]
+	repo_file() { mkdir -p "$t/repo/$(dirname "$1")"; echo "$2" >"$t/repo/$1"; repo_commit "$t/repo" "$1" >/dev/null; }
+	repo_file notes/README beside
+	drift
+	[ "$(state)" = SYNCED ]
+	[ "$(ls "$t/state/cache/objects")" = "$before" ]
+	repo_file site/lib ../notes/README
+	drift
+	after=$(ls "$t/state/cache/objects")
+	[ "$after" != "$before" ]
+	repo_file notes/README again
+	drift
+	[ "$(ls "$t/state/cache/objects")" != "$after" ]
+}
+
 @test "drift, host: a hand edit, a file more and one less are named" {
 	echo more >"$t/root/site/current/extra"
 	rm "$t/root/site/current/index.html"

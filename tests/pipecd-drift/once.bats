@@ -35,6 +35,25 @@ drift() { "$t/bin/pipecd-drift" -1 -f "$t/piped.yaml" >"$t/out" 2>"$t/err"; }
 	[ "$(grep -c '^render ok-1 dead' "$t/bin/log")" -eq 1 ]
 }
 
+@test "drift -1: a commit that changes nothing of an application's inputs renders it no more" {
+	render() { { app one '' ',"tree":"aa"'; app wide '' ",\"tree\":\"${1:-aa}\""; app two '' ",\"tree\":\"${1:-aa}\""; app three; } | drift; }
+	render
+	[ "$(grep -c '^render' "$t/bin/log")" -eq 4 ]
+	: >"$t/bin/log"
+	commit=dead${commit:4}
+	render
+	# What saw more than its directory, or has no tree id, may have changed.
+	[ "$(grep -o '^render [a-z]*' "$t/bin/log" | sort | xargs)" = "render three render wide" ]
+	[ "$(grep -c '"SYNCED"' "$t/out")" -eq 4 ]
+	: >"$t/bin/log"
+	commit=beef${commit:4}
+	render bb
+	[ "$(grep -o '^render [a-z]*' "$t/bin/log" | sort | xargs)" = "render three render two render wide" ]
+	: >"$t/bin/log"
+	app one '"t-1"' ',"tree":"aa"' | drift
+	[ "$(grep -c '^render one' "$t/bin/log")" -eq 1 ]
+}
+
 @test "drift -1: every checkout is given back, and nothing that was rendered stays" {
 	for i in $(seq 20); do app "ok-$i"; done | drift
 	[ "$(grep -c '^checkout ok' "$t/bin/log")" -eq 20 ]

@@ -103,8 +103,9 @@ bool name_bad(const char *name, size_t n);
 int secrets_apply(struct checkout *c, const char *root, const struct ask *q,
     const struct conf_app *app, struct arena *a, struct err *e);
 
+/* `alone`: the application's directory is all that is there. */
 int checkout_do(struct checkout *c, const struct ask *q, const char **root,
-    const char **dir, struct arena *a, struct err *e);
+    const char **dir, bool *alone, struct arena *a, struct err *e);
 void checkout_done(struct checkout *c, const char *dir);
 void checkout_close(struct checkout *c);
 

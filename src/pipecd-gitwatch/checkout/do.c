@@ -275,7 +275,8 @@ static int private(struct checkout *c, struct layout *l, const struct ask *q,
 
 static int
 lay_out(struct checkout *c, struct git *g, const struct ask *q,
-    const char **root, struct tree **t, struct arena *a, struct err *e)
+    const char **root, struct tree **t, bool *alone, struct arena *a,
+    struct err *e)
 {
 	struct layout l = { .g = g, .commit = q->commit, .only = q->path };
 	struct conf_app app;
@@ -286,7 +287,8 @@ lay_out(struct checkout *c, struct git *g, const struct ask *q,
 		return -1;
 	if (private(c, &l, q, &app, opens, root, a, e) == -1)
 		return -1;
-	if (!l.outside || strcmp(q->path, ".") == 0)
+	*alone = !l.outside || strcmp(q->path, ".") == 0;
+	if (*alone)
 		return 0;
 	/* It looks out of its directory: what it sees has to be there. */
 	if (root_remove(*root, e) == -1)
@@ -306,7 +308,7 @@ lay_out(struct checkout *c, struct git *g, const struct ask *q,
 
 int
 checkout_do(struct checkout *c, const struct ask *raw, const char **root,
-    const char **dir, struct arena *a, struct err *e)
+    const char **dir, bool *alone, struct arena *a, struct err *e)
 {
 	struct tree *t = NULL;
 	struct git *g = NULL;
@@ -315,7 +317,7 @@ checkout_do(struct checkout *c, const struct ask *raw, const char **root,
 	if (clean(&q, raw, a, e) == -1 ||
 	    repo_of(c, q.repo, q.commit, &g, a, e) == -1)
 		return -1;
-	if (lay_out(c, g, &q, root, &t, a, e) == -1)
+	if (lay_out(c, g, &q, root, &t, alone, a, e) == -1)
 		return err_wrap(e, "repo %s commit %.8s", q.repo, q.commit);
 	*dir = strcmp(q.path, ".") == 0
 		   ? *root

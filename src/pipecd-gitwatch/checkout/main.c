@@ -140,8 +140,8 @@ out:
 }
 
 static int
-answer(const char *re, const char *dir, const char *root, const struct err *why,
-    struct err *e)
+answer(const char *re, const char *dir, const char *root, bool alone,
+    const struct err *why, struct err *e)
 {
 	Frame__Ok ok = FRAME__OK__INIT;
 	Frame__Err no = FRAME__ERR__INIT;
@@ -155,6 +155,7 @@ answer(const char *re, const char *dir, const char *root, const struct err *why,
 		f.u.ok = &ok;
 		ok.dir = arena_strdup(a, dir);
 		ok.root = arena_strdup(a, root);
+		ok.has_alone = ok.alone = alone;
 	} else {
 		f.kind = FRAME_err;
 		f.u.err = &no;
@@ -172,6 +173,7 @@ frame(struct checkout *c, const struct frame *f, struct arena *a, struct err *e)
 {
 	const char *root, *dir;
 	struct err why;
+	bool alone;
 
 	if (f->kind == FRAME_checkout_done) {
 		checkout_done(c, f->u.checkout_done->dir);
@@ -187,9 +189,9 @@ frame(struct checkout *c, const struct frame *f, struct arena *a, struct err *e)
 		    .secrets = f->u.checkout->secrets,
 		    .readers = f->u.checkout->readers,
 		    .n_readers = f->u.checkout->n_readers },
-		&root, &dir, a, &why) == -1)
-		return answer(f->id, NULL, NULL, &why, e);
-	return answer(f->id, dir, root, NULL, e);
+		&root, &dir, &alone, a, &why) == -1)
+		return answer(f->id, NULL, NULL, false, &why, e);
+	return answer(f->id, dir, root, alone, NULL, e);
 }
 
 static int
@@ -251,6 +253,7 @@ once(struct checkout *c, struct ask *q, struct err *e)
 	struct arena *a = arena_new();
 	const char *root, *dir;
 	char commit[GIT_ID], full[PATH_MAX];
+	bool alone;
 	int rv = -1;
 
 	if (mkdir(q->into, 0700) == -1 &&
@@ -261,9 +264,9 @@ once(struct checkout *c, struct ask *q, struct err *e)
 		err_sys(e, "%s", q->into);
 	else if (commit_of(c, q, commit, e) == 0) {
 		q->into = full;
-		rv = checkout_do(c, q, &root, &dir, a, e);
+		rv = checkout_do(c, q, &root, &dir, &alone, a, e);
 		if (rv == 0)
-			rv = answer(NULL, dir, root, NULL, e);
+			rv = answer(NULL, dir, root, alone, NULL, e);
 	}
 	arena_free(a);
 	return rv;
