@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "msg.h"
 #include "wire.h"
 
@@ -501,11 +502,12 @@ plain_conf(const char *state_dir, struct err *e)
 	struct buf text = BUF_INIT;
 	int fd = mkstemp(path);
 
-	buf_printf(&text,
+	buf_adds(&text,
 	    "apiVersion: pipecd.dev/v1beta1\nkind: ControlPlane\nspec:\n"
 	    "  datastore:\n    type: LMDB\n  filestore:\n    type: DIR\n"
-	    "  stateDir: %s\n",
-	    state_dir);
+	    "  stateDir: ");
+	json_quote(&text, state_dir, strlen(state_dir));
+	buf_addc(&text, '\n');
 	if (fd == -1 || write_all(fd, text.p, text.len) == -1) {
 		err_sys(e, "%s", path);
 		free(path);

@@ -177,10 +177,11 @@ fold_next(struct front *f)
 	arena_free(a);
 }
 
+/* Not with -1, whose configuration may not say where objects are. */
 void
 fold_start(struct front *f)
 {
-	if (!f->folding && !f->stopping)
+	if (!f->once && !f->folding && !f->stopping)
 		fold_next(f);
 }
 

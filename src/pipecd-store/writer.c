@@ -193,9 +193,8 @@ collect(struct writer *d)
 	struct item *x;
 	const uint8_t *p;
 	size_t n;
-	int got;
 
-	while (d->n < BATCH && (got = wire_next(&d->w, &p, &n)) == 1) {
+	while (d->n < BATCH && wire_next(&d->w, &p, &n) == 1) {
 		x = &d->item[d->n++];
 		x->what = says_read(&p, &n, &x->id);
 		must(x->what == SAYS_REQUEST || x->what == SAYS_WORK);
