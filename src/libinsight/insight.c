@@ -264,6 +264,8 @@ by_size(const void *a, const void *b)
 static float
 value(const struct insight *i, struct bucket *b)
 {
+	int64_t low, high;
+
 	switch (i->q->metrics_kind) {
 	case MODEL__INSIGHT_METRICS_KIND__DEPLOYMENT_FREQUENCY:
 		return (float)b->count;
@@ -273,7 +275,9 @@ value(const struct insight *i, struct bucket *b)
 		if (b->n == 0)
 			return 0;
 		qsort(b->v, b->n, sizeof(*b->v), by_size);
-		return (float)(b->v[(b->n - 1) / 2] + b->v[b->n / 2]) / 2;
+		low = b->v[(b->n - 1) / 2];
+		high = b->v[b->n / 2];
+		return (float)(low + high) / 2;
 	}
 }
 

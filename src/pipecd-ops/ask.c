@@ -338,15 +338,15 @@ int
 note_get(struct ops *o, const char *id, int64_t *number, const char **text,
     struct arena *a, struct err *e)
 {
-	Store__Note *n;
+	Store__Note *n = NULL;
 	uint64_t version;
 	int rv = ops_get(
 	    o, "note", id, &store__note__descriptor, &n, &version, a, e);
 
 	if (number != NULL)
-		*number = rv == 1 ? n->number : 0;
+		*number = n != NULL ? n->number : 0;
 	if (text != NULL)
-		*text = rv == 1 ? n->text : NULL;
+		*text = n != NULL ? n->text : NULL;
 	return rv == -1 ? -1 : 0;
 }
 

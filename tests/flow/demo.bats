@@ -1,14 +1,14 @@
-# The first thing that anybody sees, on a machine that has no terraform.
+# make demo, as a script runs it.
 setup() { load ../lib/common; }
 
-@test "demo: it tells its story where there is no terraform, and leaves nothing behind" {
-	[[ $BIN != */san/* ]] || return 0 # its story has a pace
-	mkdir "$BATS_TEST_TMPDIR/bin" "$BATS_TEST_TMPDIR/tmp"
-	for f in /usr/local/bin/* /usr/sbin/* /usr/bin/*; do
-		case ${f##*/} in terraform | tofu) ;; *) ln -sf "$f" "$BATS_TEST_TMPDIR/bin/" ;; esac
-	done
-	ONCE=1 PATH=$BATS_TEST_TMPDIR/bin TMPDIR=$BATS_TEST_TMPDIR/tmp run -0 timeout 200 "$ROOT/share/demo/run"
-	[[ "$output" == *"its application is left out"* ]]
-	[[ "$output" == *" deployments: "*"1 FAILURE"* ]]
-	[ -z "$(ls "$BATS_TEST_TMPDIR/tmp")" ]
+@test "demo: the story is told to its end, and leaves nothing behind" {
+	export TMPDIR=$BATS_TEST_TMPDIR
+	run env ONCE=1 BIN="$BIN" "$ROOT/share/demo/run" 3>&-
+	[ "$status" -eq 0 ] || { echo "$output"; return 1; }
+	[[ "${lines[*]}" == *"demo: done in "* ]]
+	# A machine that does other things too; alone it is a third of that.
+	[[ "$output" =~ demo:\ done\ in\ ([0-9]+)\ s ]]
+	[ "${BASH_REMATCH[1]}" -lt 60 ]
+	[ -z "$(ls "$TMPDIR")" ]
+	run ! pgrep -f "$TMPDIR/pipecd-demo"
 }
