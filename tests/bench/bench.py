@@ -379,7 +379,13 @@ def rpc():
     measure(row, TESTBIN)
 
 
-ALL = [floors, frames, configs, yaml50, start, latency, one_of_1000, all_of_1000, idle_1, growth, rpc]
+def api():
+    global missed
+    here = os.path.dirname(os.path.abspath(__file__))
+    missed += subprocess.run([sys.executable, here + "/api.py"]).returncode != 0
+
+
+ALL = [floors, frames, configs, yaml50, start, latency, one_of_1000, all_of_1000, idle_1, growth, rpc, api]
 wanted = sys.argv[1:]
 print(f"{'what':<66} {'measured':>26}  {'bar':<22}")
 sync_ms = 1.0

@@ -265,8 +265,8 @@ main(int argc, char *argv[])
 
 		who_read(&c[i], who);
 		/* Who shares an identity is one agent, not a newer one. */
-		snprintf(c[i].instance, sizeof(c[i].instance), "%d",
-		    (int)getpid());
+		snprintf(
+		    c[i].instance, sizeof(c[i].instance), "%d", (int)getpid());
 		o.authorization = c[i].authorization;
 		if ((c[i].client = grpc_client_open(loop, &o, &e)) == NULL)
 			die(&e);
