@@ -263,8 +263,7 @@ struct grpc_client_opts {
 	int64_t connect_ms;	   /* for one attempt: 20 s */
 	int64_t backoff_ms;	   /* before the second one: 200 ms */
 	int64_t backoff_max_ms;	   /* and at most: 30 s */
-	int64_t idle_ms; /* a connection without calls is closed: never */
-	bool keep;	 /* connected also while there is no call */
+	bool keep;		   /* connected also while there is no call */
 	/* message, headers, ping_ms (while a call is open), pong_ms count. */
 	struct grpc_limits limits;
 	/* The connection came up, or went (with why); may be NULL. */

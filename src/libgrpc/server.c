@@ -199,12 +199,34 @@ peer_name(char dst[64], const struct sockaddr_storage *ss)
 		(void)snprintf(dst, 64, "unix");
 }
 
+/*
+ * Small frames go at once; and a peer that vanished while it read a stream of
+ * events is noticed by the kernel, for HTTP/1.1 has no ping.
+ */
+static void
+tcp_opts(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} opts[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 60 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 15 },
+		{ IPPROTO_TCP, TCP_KEEPCNT, 4 },
+	};
+	size_t i;
+
+	for (i = 0; i < NITEMS(opts); i++)
+		(void)setsockopt(fd, opts[i].level, opts[i].name,
+		    &opts[i].value, sizeof(int));
+}
+
 static void
 server_conn(struct grpc_server *s, int fd, const struct sockaddr_storage *ss,
     struct grpc_tls *tls)
 {
 	char peer[64];
-	int on = 1;
 
 	if (s->stat.conns >= s->o.limits.conns) {
 		s->stat.refused++;
@@ -213,7 +235,7 @@ server_conn(struct grpc_server *s, int fd, const struct sockaddr_storage *ss,
 	}
 	peer_name(peer, ss);
 	if (ss->ss_family == AF_INET || ss->ss_family == AF_INET6)
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		tcp_opts(fd);
 	conn_new(s, fd, peer, tls);
 }
 
