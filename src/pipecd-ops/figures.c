@@ -9,7 +9,7 @@
 enum {
 	KEEP = 20000,		 /* records in hand before they are written */
 	DECODED_MAX = 256 << 20, /* memory of one chunk */
-	CHUNKS_MAX = 10000	 /* of a month */
+	CHUNKS_MAX = 4096	 /* of a month; the last takes the rest */
 };
 
 void
@@ -50,8 +50,8 @@ struct month {
 		Insight__Chunk *m;
 		size_t cap;
 		bool changed;
-	} * chunk; /* in the arena */
-	size_t n, cap;
+	} * chunk; /* CHUNKS_MAX, in the arena */
+	size_t n;
 };
 
 struct place {
@@ -62,15 +62,7 @@ struct place {
 static struct chunk *
 chunk_new(struct month *m)
 {
-	struct chunk *more;
-
-	if (m->n == m->cap) {
-		m->cap = m->cap * 2 + 4;
-		more = arena_array(m->a, struct chunk, m->cap);
-		if (m->n > 0)
-			memcpy(more, m->chunk, m->n * sizeof(*more));
-		m->chunk = more;
-	}
+	must(m->n < CHUNKS_MAX);
 	m->chunk[m->n] = (struct chunk){ .m = NULL };
 	return &m->chunk[m->n++];
 }
@@ -148,12 +140,13 @@ month_add(struct month *m, Insight__Record *r)
 		c->m->records[p->record] = r;
 		return;
 	}
-	c = m->n > 0 ? &m->chunk[m->n - 1] : NULL;
-	if (c == NULL || (max > 0 && (int64_t)c->m->n_records >= max)) {
+	if (m->n == 0 || (max > 0 && m->n < CHUNKS_MAX &&
+			     (int64_t)m->chunk[m->n - 1].m->n_records >= max)) {
 		c = chunk_new(m);
 		c->m = arena_new_of(m->a, Insight__Chunk);
 		insight__chunk__init(c->m);
-	}
+	} else
+		c = &m->chunk[m->n - 1];
 	append(c, r, m->a);
 	remember(m, r->id, m->n - 1, c->m->n_records - 1);
 	m->f->added++;
@@ -185,6 +178,7 @@ month(struct figures *f, const char *name, Insight__Record **r, size_t n,
 	int rv = -1;
 
 	m.a = arena_new();
+	m.chunk = arena_array(m.a, struct chunk, CHUNKS_MAX);
 	m.seen = map_new();
 	if (month_read(&m, e) == -1)
 		goto out;
