@@ -104,7 +104,7 @@ checks_of(const ProtobufCMessageDescriptor *d)
 		struct checked *k = &c->field[c->n];
 
 		k->f = &s->f[i];
-		k->rule = NULL;
+		k->rule = xcalloc(1, sizeof(*k->rule)); /* never NULL */
 		k->n = 0;
 		for (row = rows; row < rows + NITEMS(rows); row++) {
 			if (strcmp(row->message, s->d->name) != 0 ||
@@ -118,7 +118,10 @@ checks_of(const ProtobufCMessageDescriptor *d)
 		k->below = NULL;
 		if (k->f->msg != NULL && checks_of(k->f->msg->d)->any)
 			k->below = checks_of(k->f->msg->d);
-		c->n += k->n > 0 || k->below != NULL;
+		if (k->n > 0 || k->below != NULL)
+			c->n++;
+		else
+			free(k->rule);
 	}
 	c->any = c->n > 0;
 	return c;
