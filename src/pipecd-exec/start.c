@@ -310,6 +310,17 @@ ended_journal(struct exec *x, const struct dirent *f, struct stat *st)
 	       (st->st_mode & 0200) == 0;
 }
 
+/* One that was set aside, for people to look at. */
+static bool
+aside_journal(struct exec *x, const struct dirent *f, struct stat *st)
+{
+	return (str_suffix(f->d_name, ".ndjson.behind") ||
+		   str_suffix(f->d_name, ".ndjson.broken")) &&
+	       fstatat(x->journal_fd, f->d_name, st, AT_SYMLINK_NOFOLLOW) ==
+		   0 &&
+	       S_ISREG(st->st_mode);
+}
+
 /*
  * Up to when journals may go, Unix ms; 0: none now.  A clock that jumped ahead
  * must not cost the history: journals age from the newest of them on, and a
@@ -364,8 +375,10 @@ retention(struct exec *x)
 		goto out;
 	before = retention_before(x, dir);
 	while ((f = readdir(dir)) != NULL)
-		if ((id = id_of(f->d_name, a)) != NULL &&
-		    map_get(latest, id) == NULL && ended_journal(x, f, &st) &&
+		if ((aside_journal(x, f, &st) ||
+			((id = id_of(f->d_name, a)) != NULL &&
+			    map_get(latest, id) == NULL &&
+			    ended_journal(x, f, &st))) &&
 		    (int64_t)st.st_mtime * 1000 < before &&
 		    unlinkat(x->journal_fd, f->d_name, 0) == 0)
 			n++;

@@ -226,6 +226,21 @@ start_held() {
 	[ -e "$STATE/journal/d-2.ndjson" ] # what runs
 }
 
+@test "journals that were set aside go after the retention, too" {
+	exec_new '  journalRetention: 1h'
+	stage a HOST_SYNC '{"do":"ok"}'
+	deployment d-1 app >"$T/in1"
+	runs 0
+	cd "$STATE/journal"
+	for f in old.ndjson.broken old.ndjson.behind new.ndjson.broken old.notes; do echo x >"$f"; done
+	touch -d '2 hours ago' old.*
+	runs 0 /dev/null
+	[ ! -e old.ndjson.broken ]
+	[ ! -e old.ndjson.behind ]
+	[ -e new.ndjson.broken ]
+	[ -e old.notes ]
+}
+
 # sweep SYSCALL FROM TO: exec is killed at the Nth such call, then started
 # again until it ends; the end is always the same
 sweep() {
