@@ -182,21 +182,20 @@ env_of(const char *name, struct arena *a)
 	return arena_printf(a, "%s=%s", name, v != NULL ? v : "");
 }
 
-static int
-start(struct ssh_stream *s, const char *url, struct err *e)
-{
-	static const char *const pass[] = { "PATH", "HOME", "USER", "LOGNAME",
-		"SSH_AUTH_SOCK" };
-	struct arena *a = arena_new();
-	const char *argv[24], *env[NITEMS(pass) + 1], *dest, *port, *path;
-	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, n = 0, rv = -1;
-	size_t i, ne = 0;
-	struct child c = CHILD_INIT;
+enum {
+	ARGS_MAX = 24
+};
 
-	if (split(url, a, &dest, &port, &path) == -1) {
-		err_set(e, RC_PERM, "no ssh remote");
-		goto out;
-	}
+/* ssh's arguments for a remote: nothing is asked, and nothing forwarded. */
+static int
+arguments(
+    const char *argv[ARGS_MAX], const char *url, struct arena *a, struct err *e)
+{
+	const char *dest, *port, *path;
+	int n = 0;
+
+	if (split(url, a, &dest, &port, &path) == -1)
+		return err_set(e, RC_PERM, "no ssh remote");
 	argv[n++] = "ssh";
 	if (ssh.f->ssh_config_file != NULL) {
 		argv[n++] = "-F";
@@ -229,6 +228,22 @@ start(struct ssh_stream *s, const char *url, struct err *e)
 	argv[n++] = dest;
 	argv[n++] = command(path, a);
 	argv[n] = NULL;
+	return 0;
+}
+
+static int
+start(struct ssh_stream *s, const char *url, struct err *e)
+{
+	static const char *const pass[] = { "PATH", "HOME", "USER", "LOGNAME",
+		"SSH_AUTH_SOCK" };
+	struct arena *a = arena_new();
+	const char *argv[ARGS_MAX], *env[NITEMS(pass) + 1];
+	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, rv = -1;
+	size_t i, ne = 0;
+	struct child c = CHILD_INIT;
+
+	if (arguments(argv, url, a, e) == -1)
+		goto out;
 	for (i = 0; i < NITEMS(pass); i++)
 		if (getenv(pass[i]) != NULL)
 			env[ne++] = env_of(pass[i], a);

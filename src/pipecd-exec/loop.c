@@ -584,6 +584,19 @@ finish(struct exec *x)
 	finished_flush(x, true);
 }
 
+static void
+socket_io(struct exec *x, const struct pollfd *p)
+{
+	size_t i;
+
+	if (p[PFD_SOCKET].revents != 0)
+		socket_accept(x);
+	for (i = 0; i < CLIENTS_MAX; i++)
+		if (p[PFD_CLIENT + i].fd != -1 &&
+		    p[PFD_CLIENT + i].revents != 0)
+			client_read(x, &x->client[i]);
+}
+
 int
 exec_loop(struct exec *x, int signals, struct err *e)
 {
@@ -637,12 +650,7 @@ exec_loop(struct exec *x, int signals, struct err *e)
 			more = bus_read(x);
 		else
 			more = false;
-		if (p[PFD_SOCKET].revents != 0)
-			socket_accept(x);
-		for (i = 0; i < CLIENTS_MAX; i++)
-			if (p[PFD_CLIENT + i].fd != -1 &&
-			    p[PFD_CLIENT + i].revents != 0)
-				client_read(x, &x->client[i]);
+		socket_io(x, p);
 		timers(x);
 	}
 	finish(x);

@@ -104,6 +104,28 @@ lock_down(struct gitwatch *g, const char *bus, struct err *e)
 	return sandbox("gitwatch", g->conf.state_dir, more, e);
 }
 
+/* The program itself, once it is known what to watch. */
+static int
+watch_run(struct gitwatch *g, const char *bus, struct err *e)
+{
+	int rv = -1;
+
+	/* The sandbox has no /proc. */
+	(void)file_read("/proc/sys/kernel/random/boot_id", 64, &g->boot, e);
+	if ((g->signals = signals_open(e)) == -1 ||
+	    lock_down(g, bus, e) == -1 || git_open(false, e) == -1 ||
+	    (g->bus = bus_open("gitwatch", bus, e)) == NULL ||
+	    gitwatch_open(g, e) == -1)
+		goto out;
+	ready();
+	rv = gitwatch_loop(g, e);
+out:
+	watch_free(g);
+	if (g->bus != NULL)
+		bus_close(g->bus);
+	return rv;
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -112,7 +134,7 @@ main(int argc, char *argv[])
 	enum log_level least = LOG_INFO;
 	bool only_check = false;
 	struct err e;
-	int c, rv = -1;
+	int c, rv;
 
 	while ((c = getopt(argc, argv, "1Fb:f:nv")) != -1)
 		switch (c) {
@@ -157,20 +179,7 @@ main(int argc, char *argv[])
 		arena_free(g.a);
 		return rv;
 	}
-	/* The sandbox has no /proc. */
-	(void)file_read("/proc/sys/kernel/random/boot_id", 64, &g.boot, &e);
-	if ((g.signals = signals_open(&e)) == -1 ||
-	    lock_down(&g, bus, &e) == -1 || git_open(false, &e) == -1 ||
-	    (g.bus = bus_open("gitwatch", bus, &e)) == NULL ||
-	    gitwatch_open(&g, &e) == -1)
-		goto out;
-	ready();
-	rv = gitwatch_loop(&g, &e);
-out:
-	watch_free(&g);
-	if (g.bus != NULL)
-		bus_close(g.bus);
-	if (rv == -1)
+	if (watch_run(&g, bus, &e) == -1)
 		die(&e);
 	git_close();
 	buf_free(&g.boot);

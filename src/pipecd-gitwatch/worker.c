@@ -121,20 +121,33 @@ close_worker(struct gitwatch *g, struct repo *r)
 	g->workers--;
 }
 
-int
-worker_start(struct gitwatch *g, struct repo *r, struct err *e)
+/* What git, ssh and curl want of our environment. */
+static const char **
+environment(struct arena *a)
 {
 	static const char *const pass[] = { "PATH", "HOME", "USER", "LOGNAME",
 		"SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR",
 		"http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy",
 		"NO_PROXY", "all_proxy", "ALL_PROXY" };
+	const char **env = arena_array(a, const char *, NITEMS(pass) + 1);
+	size_t i, n = 0;
+
+	for (i = 0; i < NITEMS(pass); i++)
+		if (getenv(pass[i]) != NULL)
+			env[n++] =
+			    arena_printf(a, "%s=%s", pass[i], getenv(pass[i]));
+	env[n] = NULL;
+	return env;
+}
+
+int
+worker_start(struct gitwatch *g, struct repo *r, struct err *e)
+{
 	const char *const argv[] = { "pipecd-gitwatch", "-F", NULL };
-	const char *env[NITEMS(pass) + 1];
 	struct arena *a = arena_new();
 	struct child c = CHILD_INIT;
 	struct buf b = BUF_INIT;
 	int in = -1, rv = -1;
-	size_t i, n = 0;
 
 	r->w = (struct worker){ .pidfd = -1, .out = -1, .err = -1 };
 	if (ask(&b, g, r, e) == -1)
@@ -147,14 +160,9 @@ worker_start(struct gitwatch *g, struct repo *r, struct err *e)
 		err_sys(e, "memfd");
 		goto out;
 	}
-	for (i = 0; i < NITEMS(pass); i++)
-		if (getenv(pass[i]) != NULL)
-			env[n++] =
-			    arena_printf(a, "%s=%s", pass[i], getenv(pass[i]));
-	env[n] = NULL;
 	c.argv = argv;
 	c.path = "/proc/self/exe";
-	c.env = env;
+	c.env = environment(a);
 	c.fd[0] = in;
 	c.fd[1] = r->w.out;
 	c.fd[2] = r->w.err;

@@ -525,6 +525,28 @@ deploy_later(struct trigger *t)
 	return 0;
 }
 
+/* Its commit has vanished: say so to who waits for it. */
+static int
+deploy_lost(struct work *w, struct err *e)
+{
+	static const char why[] =
+	    "its commit is not in the repository any more";
+	struct trigger *t = w->t;
+
+	log_warn(t->deployment_id,
+	    "deployment dropped: commit %.8s of repo %s has vanished",
+	    t->commit, w->app->repo->conf->id);
+	if (t->resume != NULL &&
+	    work_say(w, MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_FAILURE, why,
+		false, e) == -1)
+		return -1;
+	if (t->command != NULL &&
+	    command_answer(w->p, t->command, NULL, why, e) == -1)
+		return -1;
+	trigger_drop(w->p, w->app);
+	return 0;
+}
+
 static int
 deploy_one(struct plan *p, struct pass *s, struct app *a, struct trigger *t,
     bool first, struct err *e)
@@ -543,23 +565,8 @@ deploy_one(struct plan *p, struct pass *s, struct app *a, struct trigger *t,
 	w.arena = p->work;
 	if ((rv = work_open(&w, e)) == -1)
 		return -1;
-	if (rv == 0) {
-		log_warn(t->deployment_id,
-		    "deployment dropped: commit %.8s of repo %s has vanished",
-		    t->commit, a->repo->conf->id);
-		if (t->resume != NULL &&
-		    work_say(&w, MODEL__DEPLOYMENT_STATUS__DEPLOYMENT_FAILURE,
-			"its commit is not in the repository any more", false,
-			e) == -1)
-			return -1;
-		if (t->command != NULL &&
-		    command_answer(p, t->command, NULL,
-			"its commit is not in the repository any more",
-			e) == -1)
-			return -1;
-		trigger_drop(p, a);
-		return 0;
-	}
+	if (rv == 0)
+		return deploy_lost(&w, e);
 	work_model(&w);
 	if (work_running(&w, e) == -1)
 		return -1;

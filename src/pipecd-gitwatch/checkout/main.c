@@ -297,16 +297,36 @@ lock_down(struct checkout *c, const struct ask *q, struct err *e)
 	return sandbox("checkout", c->conf.state_dir, more, e);
 }
 
+/* One checkout, or all that are asked for. */
+static int
+checkout_run(const char *conf, struct ask *q, bool one, struct err *e)
+{
+	struct checkout c = { .next = 1 };
+	int rv = -1;
+
+	c.a = arena_new();
+	c.repos = map_new();
+	c.trees = map_new();
+	c.given = map_new();
+	if (conf_piped_open(&c.conf, conf, c.a, e) == 0 &&
+	    lock_down(&c, q, e) == 0 && git_open(false, e) == 0)
+		rv = one ? once(&c, q, e) : resident(&c, e);
+	checkout_close(&c);
+	if (rv == 0)
+		git_close();
+	arena_free(c.a);
+	return rv;
+}
+
 int
 main(int argc, char *argv[])
 {
-	struct checkout c = { .next = 1 };
 	struct ask q = { .config_filename = "app.pipecd.yaml" };
 	const char *conf = NULL, *key = NULL;
 	enum log_level least = LOG_INFO;
 	bool one = false, sealing = false;
 	struct err e;
-	int o, rv = -1;
+	int o;
 
 	while ((o = getopt(argc, argv, "1c:d:ef:k:p:r:sv")) != -1)
 		switch (o) {
@@ -354,19 +374,7 @@ main(int argc, char *argv[])
 			die(&e);
 		return RC_OK;
 	}
-	c.a = arena_new();
-	c.repos = map_new();
-	c.trees = map_new();
-	c.given = map_new();
-	if (conf_piped_open(&c.conf, conf, c.a, &e) == -1 ||
-	    lock_down(&c, &q, &e) == -1 || git_open(false, &e) == -1)
-		goto out;
-	rv = one ? once(&c, &q, &e) : resident(&c, &e);
-out:
-	checkout_close(&c);
-	if (rv == -1)
+	if (checkout_run(conf, &q, one, &e) == -1)
 		die(&e);
-	git_close();
-	arena_free(c.a);
 	return RC_OK;
 }
