@@ -116,7 +116,7 @@ small() {
 	until_true 10 said stage_log
 	old=$(jq -r 'select(.kind=="stage_process")|.pid' "$T/out")
 	rm -rf "$STATE"
-	deployment d-2 app2 >&"$IN" || : # it may have ended already
+	(trap "" PIPE; deployment d-2 app2) >&"$IN" || : # it may have ended already
 	wait "$PID" && rc=0 || rc=$?
 	[ "$rc" = 111 ]
 	grep -q "was removed under us" "$T/err"
