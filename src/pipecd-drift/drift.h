@@ -54,9 +54,11 @@ struct job {
 	char *root, *dir; /* owned: the checkout, NULL: none */
 	char *out_dir;	  /* owned: of a render under way */
 	struct buf objects;
-	bool rendered; /* the objects are in their file */
-	bool alone;    /* from nothing but the application's directory */
-	bool heard;    /* the platform has said a state */
+	bool rendered;	  /* the objects are in their file */
+	bool alone;	  /* from nothing but the application's directory */
+	bool heard;	  /* the platform has said a state */
+	bool heard_again; /* and then, too */
+	bool shown;	  /* it differs: looked at again beside its source */
 	bool over;
 	int tries;
 	/* What it comes to. */

@@ -279,6 +279,7 @@ hear_state(struct job *j, const Frame__AppState *m)
 		return;
 	}
 	j->heard = true;
+	j->heard_again = j->shown;
 	j->n_targets++;
 	if (*s->reason == '\0' || j->reason.len >= REASON_MAX)
 		return;
@@ -333,7 +334,8 @@ job_answer(struct drift *d, struct proc *p, struct job *j,
 			hear_state(j, f->u.app_state);
 		return 0;
 	case FRAME_live:
-		if (p->verb == VERB_LIVE && j->app->gen == j->app->job_gen &&
+		if (p->verb == VERB_LIVE && !j->shown &&
+		    j->app->gen == j->app->job_gen &&
 		    say_live(d, j, f->u.live, e) == -1)
 			return -1;
 		return 0;
@@ -363,6 +365,24 @@ render_done(struct drift *d, struct job *j, struct err *e)
 	return 0;
 }
 
+/*
+ * What differs is known by hashes: beside its source the platform can say in
+ * which lines.
+ */
+static bool
+lines_wanted(const struct job *j)
+{
+	return j->status == MODEL__APPLICATION_SYNC_STATUS__OUT_OF_SYNC &&
+	       j->rendered && !j->shown && j->app->gen == j->app->job_gen;
+}
+
+static void
+job_show(struct drift *d, struct job *j)
+{
+	j->shown = true;
+	TAILQ_INSERT_TAIL(&d->trees, j, next);
+}
+
 void
 job_done(struct drift *d, struct job *j, enum verb verb, const char *why)
 {
@@ -372,13 +392,18 @@ job_done(struct drift *d, struct job *j, enum verb verb, const char *why)
 		why = e.text;
 	if (why == NULL && verb == VERB_LIVE && !j->heard)
 		why = "the platform said nothing about it";
+	/* That it differs is known; only how could not be shown. */
+	if (why != NULL && j->shown && !j->heard_again)
+		job_over(d, j);
 	/* A state that was said before things went wrong is not to be kept. */
-	if (why != NULL)
+	else if (why != NULL)
 		job_fail(d, j, "%s%s",
 		    verb == VERB_CHECKOUT ? "checkout: "
 		    : verb == VERB_RENDER ? "render: "
 					  : "",
 		    why);
+	else if (verb == VERB_LIVE && lines_wanted(j))
+		job_show(d, j);
 	else if (verb == VERB_LIVE)
 		job_over(d, j);
 	else

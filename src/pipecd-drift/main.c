@@ -17,6 +17,10 @@
  *		    pipecd-drift -1 -f piped.yaml | pipecd-report -t
  *	A deployment that is only planned in such a pipe changes nothing yet.
  *
+ *	Where the platform compares hashes of what render said, and finds a
+ *	difference, it is asked once more beside the source, and says in which
+ *	lines.  Of files into which secrets were opened it does not.
+ *
  *	An application that is being deployed is DEPLOYING and is not looked at;
  *	one whose configuration is wrong is INVALID_CONFIG.  Of several
  *	platforms and deploy targets the worst counts: a difference before not

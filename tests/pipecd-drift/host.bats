@@ -76,6 +76,23 @@ state() { jq -r 'select(.kind=="app_state")|.sync_state.status' "$t/out"; }
 	for f in extra index.html secret.conf; do [[ "$reason" == *"$f"* ]]; done
 }
 
+@test "drift, host: an edited file is shown by its lines, one with secrets and a binary one are not" {
+	printf 'a\0b' >"$t/repo/site/logo.bin"
+	seq 1 9 >"$t/repo/site/numbers"
+	repo_commit "$t/repo" "Second" >/dev/null
+	heads | pipecd-plan -f "$t/piped.yaml" 2>"$t/err" | pipecd-exec -f "$t/piped.yaml" >"$t/exec" 2>>"$t/err"
+	sed -i 's/^5$/five/' "$t/root/site/current/numbers"
+	printf 'a\0c' >"$t/root/site/current/logo.bin"
+	echo other >>"$t/root/site/current/secret.conf"
+	drift
+	[ "$(state)" = OUT_OF_SYNC ]
+	reason=$(jq -r 'select(.kind=="app_state")|.sync_state.reason' "$t/out")
+	[[ "$reason" == *"numbers"*$'\n 4\n-five\n+5\n 6\n'* ]]
+	[[ "$reason" == *"logo.bin"*"binary"* ]]
+	[[ "$reason" == *"secret.conf"*"content hidden"* ]]
+	! grep -q canary-7d20 "$t/out" "$t/drift.err"
+}
+
 @test "drift, host: an opened secret is in no frame, no log and nothing that is kept" {
 	drift
 	echo "password=other" >"$t/root/site/current/secret.conf"

@@ -262,7 +262,10 @@ show_change(struct buf *b, const struct view *v, size_t i, size_t number,
 	buf_addc(b, '\n');
 	if (number <= SHOW_FILES && !show_lines(b, v, have, want, dir) &&
 	    (want->mode == 0 || want->mode == have->mode))
-		buf_adds(b, "  contents differ\n");
+		buf_adds(b, dir == NULL
+				? "  contents differ\n"
+				: "  contents differ: a binary, or too large "
+				  "to show\n");
 	buf_addc(b, '\n');
 }
 
