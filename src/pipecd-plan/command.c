@@ -239,35 +239,16 @@ command_take(struct plan *p, const Frame__Command *f, struct err *e)
 	return take(p, c, e);
 }
 
+static int
+command_line(struct plan *p, const struct frame *f, struct err *e)
+{
+	return f->kind == FRAME_command ? command_take(p, f->u.command, e) : 0;
+}
+
 int
 commands_load(struct plan *p, struct err *e)
 {
-	struct frame_reader in = { 0 };
-	struct arena *a = arena_new();
-	struct frame f;
-	struct buf path = BUF_INIT;
-	int rv = -1, got;
+	struct reading all = { 0 };
 
-	buf_printf(&path, "%s/commands.ndjson", p->conf.state_dir);
-	in.name = path.p;
-	if ((in.in = fopen(path.p, "re")) == NULL) {
-		rv = errno == ENOENT ? 0 : err_sys(e, "%s", path.p);
-		goto out;
-	}
-	while ((got = frame_next(&in, &f, a, e)) != 2) {
-		if (got == -1)
-			goto out;
-		if (got == 1 && f.kind == FRAME_command &&
-		    command_take(p, f.u.command, e) == -1)
-			goto out;
-		arena_reset(a);
-	}
-	rv = 0;
-out:
-	if (in.in != NULL)
-		fclose(in.in);
-	frame_reader_free(&in);
-	buf_free(&path);
-	arena_free(a);
-	return rv;
+	return lines_load(p, "commands.ndjson", &all, command_line, e);
 }

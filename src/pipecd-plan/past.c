@@ -106,7 +106,9 @@ past_take(struct plan *p, const Frame__Past *f, struct err *e)
 }
 
 int
-past_load(struct plan *p, struct err *e)
+lines_load(struct plan *p, const char *name, struct reading *at,
+    int (*take)(struct plan *, const struct frame *, struct err *),
+    struct err *e)
 {
 	struct frame_reader in = { 0 };
 	struct arena *a = arena_new();
@@ -115,10 +117,10 @@ past_load(struct plan *p, struct err *e)
 	struct buf path = BUF_INIT;
 	int rv = -1, got;
 
-	buf_printf(&path, "%s/journal/apps.ndjson", p->conf.state_dir);
+	buf_printf(&path, "%s/%s", p->conf.state_dir, name);
 	in.name = path.p;
 	if ((in.in = fopen(path.p, "re")) == NULL) {
-		/* exec's past frames tell a daemon the same. */
+		/* Frames of exec tell a daemon the same. */
 		if (errno == ENOENT || (errno == EACCES && !p->filter))
 			rv = 0;
 		else
@@ -130,10 +132,10 @@ past_load(struct plan *p, struct err *e)
 		goto out;
 	}
 	/* exec appends; what it compacted is another file. */
-	if (st.st_ino != p->past_ino || st.st_size < p->past_read)
-		p->past_read = 0;
-	p->past_ino = st.st_ino;
-	if (fseeko(in.in, p->past_read, SEEK_SET) == -1) {
+	if (st.st_ino != at->ino || st.st_size < at->read)
+		at->read = 0;
+	at->ino = st.st_ino;
+	if (fseeko(in.in, at->read, SEEK_SET) == -1) {
 		err_sys(e, "%s", path.p);
 		goto out;
 	}
@@ -144,9 +146,8 @@ past_load(struct plan *p, struct err *e)
 				goto out;
 			break;
 		}
-		p->past_read += in.len;
-		if (got == 1 && f.kind == FRAME_past &&
-		    past_take(p, f.u.past, e) == -1)
+		at->read += in.len;
+		if (got == 1 && take(p, &f, e) == -1)
 			goto out;
 		arena_reset(a);
 	}
@@ -158,4 +159,16 @@ out:
 	buf_free(&path);
 	arena_free(a);
 	return rv;
+}
+
+static int
+past_line(struct plan *p, const struct frame *f, struct err *e)
+{
+	return f->kind == FRAME_past ? past_take(p, f->u.past, e) : 0;
+}
+
+int
+past_load(struct plan *p, struct err *e)
+{
+	return lines_load(p, "journal/apps.ndjson", &p->past_at, past_line, e);
 }

@@ -163,6 +163,12 @@ struct checkout {
 	int64_t idle_ms; /* when to let it go, now_ms */
 };
 
+/* A file that others append to. */
+struct reading {
+	ino_t ino;
+	off_t read; /* up to here */
+};
+
 struct plan {
 	struct conf_piped conf;
 	struct arena *conf_arena;
@@ -180,8 +186,7 @@ struct plan {
 	struct platform *platforms; /* one per plugin in conf */
 	size_t n_platforms;
 	struct arena *platform_arena;
-	ino_t past_ino;		   /* of apps.ndjson as it was read */
-	off_t past_read;	   /* up to here */
+	struct reading past_at;	   /* apps.ndjson as it was read */
 	struct map *said, *saying; /* id -> hash of what was and is said */
 	struct map *commands;	   /* id -> struct answered, see command.c */
 	int64_t fenced_until;	   /* trigger nothing before; 0: not at all */
@@ -249,6 +254,10 @@ bool said_before(struct plan *p, const char *id, const char *text);
 void said_close(struct plan *p);
 
 /* past.c */
+/* What is new in a file of frames below the state directory. */
+int lines_load(struct plan *p, const char *name, struct reading *at,
+    int (*take)(struct plan *, const struct frame *, struct err *),
+    struct err *e);
 /* Read what is new in apps.ndjson. */
 int past_load(struct plan *p, struct err *e);
 int past_take(struct plan *p, const Frame__Past *f, struct err *e);

@@ -98,3 +98,15 @@ print(subprocess.run(["pipecd-plan", "-f", sys.argv[1]], stdin=open(sys.argv[2])
 	run -0 --separate-stderr plan_head
 	[ -z "$(planned <<<"$output")" ]
 }
+
+@test "commands that exec left are taken when the input has ended, but for a torn last line" {
+	app one
+	commit first
+	deployed
+	id=$(jq -r .application_id "$D/state/journal/apps.ndjson")
+	sync() { frame command "\"command\":{\"id\":\"$1\",\"piped_id\":\"p\",\"application_id\":\"$id\",\"commander\":\"ann\",\"type\":\"SYNC_APPLICATION\",\"sync_application\":{\"application_id\":\"$id\"},\"created_at\":1,\"updated_at\":1}"; }
+	{ sync c1; sync c2 | head -c 60; } >"$D/state/commands.ndjson"
+	run -0 --separate-stderr plan_head
+	[ "$(planned <<<"$output" | jq -r .deployment.trigger.commander)" = ann ]
+	[ "$(jq -c 'select(.kind=="command_done").id' <<<"$output" | wc -l)" -eq 1 ]
+}
