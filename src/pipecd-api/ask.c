@@ -91,9 +91,20 @@ went_well(struct call *c, const Store__Reply *r, const char *what)
 	case STORE__CODE__ALREADY_EXISTS:
 		refuse(c, GRPC_ALREADY_EXISTS, "The %s already exists", what);
 		return false;
+	/* Paths and the like are for the log, not for callers. */
+	case STORE__CODE__RESOURCE_EXHAUSTED:
+		log_debug(
+		    c->m->name, "store: %s: %s", what, or_empty(r->error));
+		refuse(c, GRPC_UNAVAILABLE,
+		    "%s: the store cannot do this now (its disk may be full): "
+		    "try again later",
+		    what);
+		return false;
 	case STORE__CODE__INTERNAL:
 		log_warn(c->m->name, "store: %s: %s", what, or_empty(r->error));
-		/* FALLTHROUGH */
+		refuse(c, GRPC_INTERNAL,
+		    "%s: the store failed; its log says why", what);
+		return false;
 	default:
 		refuse(c,
 		    r->code < NITEMS(code) ? code[r->code] : GRPC_INTERNAL,
