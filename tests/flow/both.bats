@@ -20,26 +20,32 @@ setup() {
 
 teardown() {
 	agent_stop
-	[ -n "$BATS_TEST_COMPLETED" ] || tail -n 50 "$STATE.err" "$A/err"
+	[ -n "$BATS_TEST_COMPLETED" ] || { tail -n 30 "$STATE.err"; grep -v debug "$A/err" | tail -n 20; }
 	pipecd_teardown
 }
 
 ctl() { pipectl --address "$AT" --insecure --api-key-file "$A/key" "$@"; }
-app_add() { ctl application add --app-name "$1" --piped-id "$(jq -r .id "$A/piped.json")" --repo-id web --app-dir "$1" -o json | jq -r '.applicationId//.id'; }
+app_add() {
+	ctl application add --app-name "$1" --piped-id "$(jq -r .id "$A/piped.json")" --repo-id web --app-dir "$1" --deploy-target host=web-1 >/dev/null
+	APP=$(ctl application list -o json | jq -r ".applications[]|select(.name==\"$1\").id")
+}
+# The agent is there, and has said which repositories it has.
+joined() { until_true 20 grep -q 'known to the control plane' "$STATE.err"; }
 has() { [ "$(ctl deployment list -o json | jq -r "[.deployments[]?|select(.applicationName==\"$1\").status]|join(\",\")" | sed 's/DEPLOYMENT_//g')" = "$2" ]; }
 
 @test "both: a commit is deployed, shows with its log, and commands of people arrive at once" {
-	id=$(app_add site)
 	agent_app site '' "pipeline: {stages: [{name: WAIT_APPROVAL, with: {minApproverNum: 1}}, {name: HOST_SYNC}]}"
 	repo_commit "$REPO" one
 	agent_start
+	joined
+	app_add site
 	until_true 30 has site SUCCESS
 	d=$(ctl deployment list -o json | jq -r '.deployments[0].id')
 	ctl deployment logs "$d" | grep -q .
-	ctl application get "$id" -o json | jq -e '(.application//.)|.mostRecentlySuccessfulDeployment.deploymentId' | grep -q "$d"
+	ctl application get "$APP" -o json | jq -e '(.application//.)|.mostRecentlySuccessfulDeployment.deploymentId' | grep -q "$d"
 	# From the order to RUNNING at the control plane.
 	t0=$(date +%s%N)
-	ctl application sync "$id" --strategy PIPELINE -o json >/dev/null
+	ctl application sync "$APP" --strategy PIPELINE -o json >/dev/null
 	until_true 20 has site RUNNING,SUCCESS
 	echo "# sync asked for -> shown as RUNNING: $((($(date +%s%N) - t0) / 1000000)) ms, with the start of four pipectl" >&3
 	d=$(ctl deployment list -o json | jq -r '.deployments[]|select(.status=="DEPLOYMENT_RUNNING").id')
@@ -48,10 +54,11 @@ has() { [ "$(ctl deployment list -o json | jq -r "[.deployments[]?|select(.appli
 }
 
 @test "both: either side is killed at any time, and the history is whole" {
-	app_add site
 	agent_app site
 	repo_commit "$REPO" one
 	agent_start
+	joined
+	app_add site
 	until_true 30 has site SUCCESS
 	want=SUCCESS
 	for p in api store report api report store; do
@@ -70,10 +77,11 @@ has() { [ "$(ctl deployment list -o json | jq -r "[.deployments[]?|select(.appli
 }
 
 @test "both: an agent whose disk is deleted deploys nothing anew" {
-	app_add site
 	agent_app site
 	repo_commit "$REPO" one
 	agent_start
+	joined
+	app_add site
 	until_true 30 has site SUCCESS
 	agent_stop
 	first=$(readlink "$ROOTS"/web-1/site/current)
@@ -88,10 +96,11 @@ has() { [ "$(ctl deployment list -o json | jq -r "[.deployments[]?|select(.appli
 }
 
 @test "both: an agent whose disk is deleted while a stage waits goes on with that deployment" {
-	app_add site
 	agent_app site
 	repo_commit "$REPO" one
 	agent_start
+	joined
+	app_add site
 	until_true 30 has site SUCCESS
 	agent_app site '' "pipeline: {stages: [{name: WAIT, with: {duration: 6s}}, {name: HOST_SYNC}]}"
 	echo two >"$REPO/site/index.html"
