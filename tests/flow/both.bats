@@ -31,12 +31,12 @@ app_add() {
 }
 # The agent is there, and has said which repositories it has.
 joined() { until_true 20 grep -q 'known to the control plane' "$STATE.err"; }
-has() { [ "$(ctl deployment list -o json | jq -r "[.deployments[]?|select(.applicationName==\"$1\").status]|join(\",\")" | sed 's/DEPLOYMENT_//g')" = "$2" ]; }
+has() { [ "$(ctl deployment list -o json | jq -r "[.deployments[]?|select(.applicationName==\"$1\").status]|sort|join(\",\")" | sed 's/DEPLOYMENT_//g')" = "$2" ]; }
 
 @test "both: a commit is deployed, shows with its log, and commands of people arrive at once" {
-	agent_app site '' "pipeline: {stages: [{name: WAIT_APPROVAL, with: {minApproverNum: 1}}, {name: HOST_SYNC}]}"
+	agent_app site '' "pipeline: {stages: [{name: WAIT_APPROVAL, with: {approvers: [ann]}}, {name: HOST_SYNC}]}"
 	repo_commit "$REPO" one
-	agent_start
+	agent_start ${AGENT_DEBUG:-}
 	joined
 	app_add site
 	until_true 30 has site SUCCESS
@@ -56,7 +56,7 @@ has() { [ "$(ctl deployment list -o json | jq -r "[.deployments[]?|select(.appli
 @test "both: either side is killed at any time, and the history is whole" {
 	agent_app site
 	repo_commit "$REPO" one
-	agent_start
+	agent_start ${AGENT_DEBUG:-}
 	joined
 	app_add site
 	until_true 30 has site SUCCESS
@@ -79,14 +79,14 @@ has() { [ "$(ctl deployment list -o json | jq -r "[.deployments[]?|select(.appli
 @test "both: an agent whose disk is deleted deploys nothing anew" {
 	agent_app site
 	repo_commit "$REPO" one
-	agent_start
+	agent_start ${AGENT_DEBUG:-}
 	joined
 	app_add site
 	until_true 30 has site SUCCESS
 	agent_stop
 	first=$(readlink "$ROOTS"/web-1/site/current)
 	rm -rf "$STATE"
-	agent_start
+	agent_start ${AGENT_DEBUG:-}
 	until_true 20 grep -q 'known to the control plane' "$STATE.err"
 	echo two >"$REPO/site/index.html"
 	repo_commit "$REPO" two
@@ -98,7 +98,7 @@ has() { [ "$(ctl deployment list -o json | jq -r "[.deployments[]?|select(.appli
 @test "both: an agent whose disk is deleted while a stage waits goes on with that deployment" {
 	agent_app site
 	repo_commit "$REPO" one
-	agent_start
+	agent_start ${AGENT_DEBUG:-}
 	joined
 	app_add site
 	until_true 30 has site SUCCESS
@@ -108,7 +108,7 @@ has() { [ "$(ctl deployment list -o json | jq -r "[.deployments[]?|select(.appli
 	until_true 30 has site RUNNING,SUCCESS
 	agent_stop
 	rm -rf "$STATE"
-	agent_start
+	agent_start ${AGENT_DEBUG:-}
 	until_true 60 has site SUCCESS,SUCCESS
 	[ "$(ctl deployment list -o json | jq '.deployments|length')" -eq 2 ]
 }
