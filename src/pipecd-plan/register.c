@@ -227,9 +227,13 @@ resume_take(struct plan *p, const Frame__Resume *f, struct err *e)
 		resume_set(t, m);
 		goto plan;
 	}
-	/* exec has it at least as far: it says so in past. */
+	/*
+	 * exec has it at least as far: it says so in past.  An end without a
+	 * time is no end: exec took it from the control plane, as unfinished.
+	 */
 	if (strcmp(a->past.deployment_id, m->id) == 0 &&
-	    a->past.status >= m->status && a->past.status != PENDING)
+	    a->past.status >= m->status && a->past.status != PENDING &&
+	    (past_unfinished(&a->past) || a->past.completed_at > 0))
 		return 0;
 	app_give(p, a, m->application_id);
 	memcpy(a->id, m->application_id, strlen(m->application_id) + 1);

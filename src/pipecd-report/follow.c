@@ -413,8 +413,10 @@ follow_place(struct door *d, struct follow *f, struct err *e)
 	if (journal_reader_fd(&r, fd, f->id, e) == -1)
 		goto out;
 	rv = journal_next(&r, &fr, a, e);
-	if (rv == 1 && fr.kind == FRAME_deployment) {
-		m = fr.u.deployment->deployment;
+	if (rv == 1 &&
+	    (fr.kind == FRAME_deployment || fr.kind == FRAME_resume)) {
+		m = fr.kind == FRAME_resume ? fr.u.resume->deployment
+					    : fr.u.deployment->deployment;
 		f->created_at = m->created_at;
 		line_add(d, line_get(d, m->application_id), f);
 	} else if (rv == 2) {

@@ -632,7 +632,7 @@ send_created(struct follow *f)
 }
 
 static void
-send_deployment(struct follow *f, int before)
+send_deployment(struct follow *f, int before, bool taken_up)
 {
 	struct sending *s = f->s;
 	const Model__Deployment *d = s->s.deployment;
@@ -655,6 +655,8 @@ send_deployment(struct follow *f, int before)
 	if (s->there != NULL && !deployment_ended(d->status) &&
 	    s->there->status >= d->status)
 		return;
+	if (taken_up)
+		return; /* that is how the control plane said it */
 	switch (d->status) {
 	case D_(PENDING):
 		break;
@@ -693,6 +695,7 @@ send_record(struct follow *f, const struct frame *fr)
 
 	switch (fr->kind) {
 	case FRAME_deployment:
+	case FRAME_resume:
 		if (s->s.deployment != NULL)
 			before = (int)s->s.deployment->status;
 		break;
@@ -715,7 +718,8 @@ send_record(struct follow *f, const struct frame *fr)
 		log_live(f);
 	switch (fr->kind) {
 	case FRAME_deployment:
-		send_deployment(f, before);
+	case FRAME_resume:
+		send_deployment(f, before, fr->kind == FRAME_resume);
 		break;
 	case FRAME_stage_process:
 		send_process(f, fr->u.stage_process, before);
