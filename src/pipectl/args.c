@@ -26,7 +26,16 @@ const struct opt global_opts[] = { OPT("address", STR, 0, NULL, NULL,
 		OPT("output", STR, 0, NULL, "table wide json yaml name",
 		    "default: table on a terminal, json otherwise (also -o)")
 		    OPT("verbose", BOOL, 0, NULL, NULL,
-			"more on stderr (also -v)") OPT("help", BOOL, 0, NULL,
+			"more on stderr (also -v)") OPT("log-level", STR, 0,
+			NULL, "debug info warn error",
+			"PipeCD's; debug is --verbose") OPT("log-encoding", STR,
+			0, NULL, "json console humanize",
+			"PipeCD's, for scripts that say it; without effect, as "
+			"is the rest of these") OPT("metrics", BOOL, 0, NULL,
+			NULL, "PipeCD's") OPT("profile", BOOL, 0, NULL, NULL,
+			"PipeCD's") OPT("profile-debug-logging", BOOL, 0, NULL,
+			NULL, "PipeCD's") OPT("profiler-credentials-file", STR,
+			0, NULL, NULL, "PipeCD's") OPT("help", BOOL, 0, NULL,
 			NULL, "what there is (also -h)"){ .name = NULL } };
 #define CMD(n, v, fn, t, about, opts) \
 	{ n, v, fn, TARGET_##t, about, \
@@ -299,6 +308,7 @@ value_check(const struct opt *o, const char *v, struct err *e)
 static int
 give(struct ctl *c, const struct opt *o, const char *v, struct err *e)
 {
+	static const char whole[] = "DEPLOYMENT_";
 	bool many = o->type == OPT_LIST || o->type == OPT_PAIRS;
 	const char *one;
 	size_t len;
@@ -306,6 +316,10 @@ give(struct ctl *c, const struct opt *o, const char *v, struct err *e)
 	do {
 		len = many ? strcspn(v, ",") : strlen(v);
 		one = arena_strndup(c->a, v, len);
+		/* PipeCD's pipectl has its users write DEPLOYMENT_SUCCESS. */
+		if (o->values != NULL &&
+		    strncmp(one, whole, sizeof whole - 1) == 0)
+			one += sizeof whole - 1;
 		if (value_check(o, one, e) == -1)
 			return -1;
 		c->given[c->n_given++] = (struct given){ o, one };

@@ -140,7 +140,9 @@ main(int argc, char *argv[])
 	}
 	if (args_parse(&c, argc, argv, &e) == -1)
 		die(&e);
-	if (arg_bool(&c, "verbose"))
+	if (arg_bool(&c, "verbose") ||
+	    (arg_given(&c, "log-level") &&
+		strcmp(arg_str(&c, "log-level"), "debug") == 0))
 		log_open("pipectl", LOG_DEBUG);
 	if (arg_bool(&c, "help")) {
 		help(stdout,

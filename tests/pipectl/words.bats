@@ -30,6 +30,13 @@ setup() {
 	[[ "$output" == *'"env" is not KEY=VALUE'* ]]
 }
 
+@test "pipectl: what scripts of PipeCD's pipectl say is understood" {
+	run -111 pipectl --address 127.0.0.1:1 --insecure --api-key x --log-level info --log-encoding humanize --metrics=false \
+		deployment wait-status --deployment-id D --status DEPLOYMENT_SUCCESS,DEPLOYMENT_FAILURE --check-interval 1s --timeout 1s
+	run -111 pipectl application sync --app-id A --timeout 1s --wait-status DEPLOYMENT_SUCCESS --address 127.0.0.1:1 --insecure --api-key x
+	run -111 pipectl deployment list --status DEPLOYMENT_RUNNING --app-id A --app-kind ECS --address 127.0.0.1:1 --insecure --api-key x
+}
+
 @test "pipectl: what is needed and not given is named" {
 	run -100 pipectl deployment get
 	[[ "$output" == *"--deployment-id is needed: the deployment's id"* ]]
