@@ -188,6 +188,14 @@ struct line {
 };
 TAILQ_HEAD(lines, line);
 
+/* cursor.c: report/cursor/<deployment>, and <deployment>.done. */
+char *cursor_name(struct door *d, const struct follow *f, const char *suffix);
+void cursor_save(struct door *d, struct follow *f);
+/* Delivered to its end: nothing but that is to be remembered. */
+void cursor_done(struct door *d, struct follow *f);
+/* Its place and its application ("" : not known), from an earlier life. */
+void cursor_load(struct door *d, struct follow *f, char key[256]);
+
 int follow_open(struct door *d, struct err *e);
 void follow_close(struct door *d);
 /* Look for journals; where there is no directory yet, again later. */
