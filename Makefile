@@ -6,6 +6,7 @@
 #	make			build bin/
 #	make check		everything, on a fresh Debian 12 (runs deps first)
 #	make SAN=1 check	the tests alone, under ASan and UBSan
+#	make check-pipecd	PipeCD's own programs against ours (builds them)
 #	make demo		the main job, in half a minute (ONCE=1 for scripts)
 #	make bench		speed and memory against their bars
 #	make fuzz		every parser of foreign bytes, FUZZ_SECONDS each

@@ -11,6 +11,10 @@ endif
 # The tests on the plain build, without sanitizers and fuzzing: for working.
 test: all testbin
 	@BIN=$(CURDIR)/$(BIN) TESTBIN=$(CURDIR)/$(O)/tests tests/run $(T)
+# PipeCD's own programs against ours; builds them first (once, many minutes).
+check-pipecd: all testbin
+	@share/mk/pipecd-peer >/dev/null
+	@BIN=$(CURDIR)/$(BIN) TESTBIN=$(CURDIR)/$(O)/tests JOBS=$${JOBS:-1} tests/run tests/optional/pipecd
 deps:
 	@share/mk/deps -t
-.PHONY: check test deps
+.PHONY: check test check-pipecd deps
