@@ -329,6 +329,7 @@ check_list(const struct checked *k, const char *at, size_t n, struct place *p,
 			? NULL
 			: *(ProtobufCMessage *const *)(const void *)at;
 		if (k->f->map) {
+			must(m != NULL); /* a map has entries of its own */
 			p->key = *(char *const *)FIELD_AT(m, k->f->msg->f[0].d);
 			if (p->key == NULL)
 				p->key = "";

@@ -213,7 +213,7 @@ ask_holders(struct launcher *l, const char *lock, int sig, bool spare,
 {
 	Super__Request q = SUPER__REQUEST__INIT;
 	Super__Holders m = SUPER__HOLDERS__INIT;
-	Super__Reply *r;
+	Super__Reply *r = NULL;
 
 	/* protobuf-c has no const; nothing is written to it. */
 	memcpy(&m.lock, &lock, sizeof(m.lock));
@@ -222,6 +222,7 @@ ask_holders(struct launcher *l, const char *lock, int sig, bool spare,
 	q.holders = &m;
 	if (ask(l, &q, NULL, 0, &r, e) == -1)
 		return -1;
+	must(r != NULL);
 	if (r->holders != NULL)
 		buf_adds(who, r->holders);
 	return r->spared;

@@ -130,7 +130,7 @@ holders_end(const char *state_dir, const char *name, int sig, bool spare,
     pid_t but, struct buf *who, struct err *e)
 {
 	struct dirent *p;
-	struct stat st;
+	struct stat st = { 0 };
 	int spared = 0;
 	DIR *d;
 

@@ -55,12 +55,20 @@ agents_count(const struct agents *x)
 /* --- the life of one -------------------------------------------------------------- */
 
 static void
-release(struct agent *g)
+agent_free(void *p)
 {
-	if (g->call != NULL || g->holds > 0)
-		return;
+	struct agent *g = p;
+
 	free(g->piped_id);
 	free(g);
+}
+
+/* Whoever speaks to one may end it: its memory stays for this turn. */
+static void
+release(struct agent *g)
+{
+	if (g->call == NULL && g->holds == 0)
+		loop_free_later(g->of->api->loop, agent_free, g);
 }
 
 static void

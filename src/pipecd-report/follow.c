@@ -376,10 +376,11 @@ line_step(struct door *d, struct line *l)
 		after = TAILQ_NEXT(f, next);
 		if (!f->dirty || f->done)
 			continue;
-		if (f->s == NULL && (rv = sending_open(d, f, &e)) == -1) {
+		if (f->s == NULL && sending_open(d, f, &e) == -1) {
 			follow_give_up(d, f, e.text);
 			continue;
 		}
+		must(f->s != NULL);
 		f->s->used = ++d->uses;
 		f->dirty = false;
 		if ((rv = read_on(d, f, &e)) == -1) {

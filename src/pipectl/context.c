@@ -110,7 +110,7 @@ contexts_write(struct ctl *c, const struct contexts *k, struct err *e)
 	struct buf b = BUF_INIT;
 	struct json_out o = { .b = &b };
 	const struct server *s;
-	const char *dir, *path;
+	const char *dir = "", *path = "";
 	size_t i;
 	int rv = -1;
 
