@@ -107,7 +107,8 @@ list_show(struct ctl *c, enum service s, const char *method,
 
 enum {
 	COMMAND_EVERY_MS = 500,
-	COMMAND_MS = 30000
+	/* PipeCD's pipeds look every 5 s, and for a restart every 30 s. */
+	COMMAND_MS = 60000
 };
 
 Model__Command *
