@@ -7,8 +7,8 @@ peers_need() { # PROGRAM...
 	PEERS=$("$ROOT/share/mk/pipecd-peer" -n "$@") || skip "PipeCD's $* is not built: make check-pipecd builds it"
 }
 
-# plane_start: an empty directory becomes a control plane, with a project, a
-# piped and a key
+# plane_start [MORE SPEC]: an empty directory becomes a control plane, with a
+# project, a piped and a key
 plane_start() {
 	A=$BATS_TEST_TMPDIR S=$BATS_TEST_TMPDIR/state
 	export HOME=$A/home
@@ -17,7 +17,7 @@ plane_start() {
 	cat >"$A/control-plane.yaml" <<-E
 	apiVersion: pipecd.dev/v1beta1
 	kind: ControlPlane
-	spec: {stateDir: $S, address: 127.0.0.1:${PORT:-0}, adminAddress: 127.0.0.1:0, projects: [{id: demo}]}
+	spec: {stateDir: $S, address: 127.0.0.1:0, adminAddress: 127.0.0.1:0, projects: [{id: demo}]${1:-}}
 	E
 	plane_up
 	pipectl --local "$S" piped add p1 --project demo -o json >"$A/piped.json"
@@ -42,8 +42,18 @@ peers_teardown() {
 	[ -n "$BATS_TEST_COMPLETED" ] || for f in "$A"/*.err; do echo "==> $f"; grep -v " closed: " "$f" | tail -n 40; done
 }
 
-ours() { pipectl --address "$ADDRESS" --insecure --api-key-file "$A/key" "$@"; }
-theirs() { "$PEERS/pipectl" "$@" --address "$ADDRESS" --insecure --api-key-file "$A/key"; }
+TLS=(--insecure)
+ours() { pipectl --address "$ADDRESS" "${TLS[@]}" --api-key-file "$A/key" "$@"; }
+theirs() { "$PEERS/pipectl" "$@" --address "$ADDRESS" "${TLS[@]}" --api-key-file "$A/key"; }
+# plane_tls: the same anew, with TLS
+plane_tls() {
+	plane_down
+	rm -rf "$S"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$A/tls.key" -out "$A/tls.pem" -days 2 \
+		-subj /CN=here -addext 'subjectAltName=IP:127.0.0.1' 2>/dev/null
+	plane_start ", tls: {certFile: $A/tls.pem, keyFile: $A/tls.key}"
+	TLS=(--cert-file "$A/tls.pem")
+}
 # piped_says METHOD JSON: what a piped would
 piped_says() {
 	curl -sS -H "authorization: PIPED-TOKEN demo,$PIPED_ID,$(jq -r .key "$A/piped.json")" -H 'content-type: application/json' \
@@ -60,11 +70,13 @@ nothing_refused() {
 	! grep -v 'traces export: ' "$A/theirs.err" | grep -E 'code = (Unimplemented|Internal|InvalidArgument|FailedPrecondition|PermissionDenied)'
 }
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+gone() { [ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }
+reported() { grep -q 'successfully collected and reported metrics' "$A/theirs.err"; }
 app_is() { [ "$(ours application get "$1" -o json | jq -r "$2")" = "$3" ]; }
 # newest APP-ID: its newest deployment
 newest() { ours deployment list --app-id "$1" -o json | jq -r '.deployments[0].id // empty'; }
-# deployed APP-ID STATUS [COMMIT]: for until_true
+# deployed APP-ID STATUS [COMMIT]: for until_true; the commit is main without it
 deployed() {
-	ours deployment list --app-id "$1" -o json |
-		jq -e --arg s "DEPLOYMENT_$2" --arg c "${3:-}" '.deployments[0]|.status==$s and ($c=="" or .trigger.commit.hash==$c)' >/dev/null
+	[ "$(ours deployment list --app-id "$1" -o json | jq -r '.deployments[0]|.status+" "+.trigger.commit.hash')" = \
+		"DEPLOYMENT_$2 ${3:-$(git -C "$REPO" rev-parse main)}" ]
 }

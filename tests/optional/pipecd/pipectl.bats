@@ -126,6 +126,19 @@ obey() { # STATUS JSON-METADATA
 	[ "$(jq -r '[.applications[].name]|join(" ")' <<<"$output")" = two ]
 }
 
+@test "PipeCD's pipectl gives an application of v0 the deploy targets of v1" {
+	id=$(add_app one)
+	theirs migrate database --applications "$id"
+	[ "$(ours application get "$id" -o json | jq -c .deployTargetsByPlugin)" = '{"terraform":{"deployTargets":["tf"]}}' ]
+}
+
+@test "PipeCD's pipectl comes by TLS, and trusts whom it is told to" {
+	plane_tls
+	theirs piped disable --piped-id "$PIPED_ID"
+	run -0 --separate-stderr theirs application list
+	run ! "$PEERS/pipectl" application list --address "$ADDRESS" --api-key-file "$A/key"
+}
+
 @test "PipeCD's pipectl is told what it may not do, and where nothing is" {
 	run ! theirs application get --app-id none
 	[[ "$output" == *NotFound* ]]

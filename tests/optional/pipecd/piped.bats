@@ -46,13 +46,13 @@ piped_up() {
 	  eventWatcher: {checkInterval: 5s}
 	  secretManagement: {type: KEY_PAIR, config: {privateKeyFile: $A/key.pem, publicKeyFile: $A/pub.pem}}
 	E
-	"$PEERS/piped" piped --config-file "$A/piped.yaml" --insecure --admin-port "$(free_port)" --tools-dir "$A/tools" \
+	"$PEERS/piped" piped --config-file "$A/piped.yaml" "${TLS[@]}" --admin-port "$(free_port)" --tools-dir "$A/tools" \
 		--enable-default-kubernetes-cloud-provider=false >"$A/theirs.err" 2>&1 3>&- &
 	THEIRS=$!
 	until_true 60 knows_piped
 }
 stage() { # DEPLOYMENT NAME: its id, once it runs
-	ours deployment get "$1" -o json | jq -r --arg n "$2" '(.deployment//.)|.stages[]|select(.name==$n and .status=="STAGE_RUNNING").id'
+	ours deployment get "$1" -o json | jq -r --arg n "$2" '(.deployment//.)|.stages[]?|select(.name==$n and .status=="STAGE_RUNNING").id'
 }
 in_stage() { local d; d=$(newest "$1") && [ -n "$d" ] && [ -n "$(stage "$d" "$2")" ]; }
 
@@ -84,29 +84,25 @@ in_stage() { local d; d=$(newest "$1") && [ -n "$d" ] && [ -n "$(stage "$d" "$2"
 	nothing_refused
 }
 
-@test "PipeCD's piped is told to sync, approve, skip and cancel by our pipectl" {
-	app one '  pipeline: {stages: [{name: WAIT, with: {duration: 30m}}, {name: WAIT_APPROVAL, with: {approvers: [ci], timeout: 30m}}, {name: TERRAFORM_APPLY}]}
+@test "PipeCD's piped is told to approve, sync and cancel by our pipectl" {
+	app one '  pipeline: {stages: [{name: WAIT, with: {duration: 2s}}, {name: WAIT_APPROVAL, with: {approvers: ["api-key:ci"], timeout: 30m}}, {name: TERRAFORM_APPLY}]}
   planner: {alwaysUsePipeline: true}'
 	repo_commit "$REPO" one
 	id=$(register one)
 	piped_up
-	until_true 180 deployed "$id" SUCCESS
-	ours application sync "$id" --strategy PIPELINE --timeout 2m -o json >"$A/sync"
-	until_true 60 in_stage "$id" WAIT
+	until_true 180 in_stage "$id" WAIT_APPROVAL
 	d=$(newest "$id")
-	ours deployment skip "$d" --stage-id "$(stage "$d" WAIT)"
-	until_true 60 in_stage "$id" WAIT_APPROVAL
+	run -100 ours deployment skip "$d" --stage-id "$(stage "$d" WAIT_APPROVAL)"
 	ours deployment approve "$d" --stage-id "$(stage "$d" WAIT_APPROVAL)"
 	until_true 90 deployed "$id" SUCCESS
 	ours application sync "$id" --strategy PIPELINE --timeout 2m
-	until_true 60 in_stage "$id" WAIT
+	until_true 60 in_stage "$id" WAIT_APPROVAL
 	ours deployment cancel "$(newest "$id")"
 	until_true 60 deployed "$id" CANCELLED
 }
 
-@test "PipeCD's piped comes back after a control plane that was away, and suggests what is not registered" {
+@test "PipeCD's piped comes back after a control plane that was away, and deploys what it missed" {
 	app one
-	app two
 	repo_commit "$REPO" one
 	id=$(register one)
 	piped_up
@@ -146,5 +142,18 @@ in_stage() { local d; d=$(newest "$1") && [ -n "$d" ] && [ -n "$(stage "$d" "$2"
 	theirs event register --name image --labels app=one --data v2
 	until_true 180 grep -q '"v2"' "$REPO/one/main.tf"
 	until_true 120 deployed "$id" SUCCESS "$(git -C "$REPO" rev-parse main)"
+	nothing_refused
+}
+
+@test "PipeCD's piped comes by TLS, stops when it is told to restart, and comes back with its second key" {
+	plane_tls
+	repo_commit "$REPO" one
+	piped_up
+	ours piped restart "$PIPED_ID"
+	until_true 60 gone "$THEIRS"
+	KEY64=$(ours piped rotate-key "$PIPED_ID" -o json | jq -rj .key | base64 -w0)
+	ours piped rotate-key "$PIPED_ID" --finish
+	piped_up
+	until_true 120 reported
 	nothing_refused
 }

@@ -33,7 +33,7 @@ piped_up() {
 	  plugins:
 	    - {name: file, url: "file://$A/plugin", port: $(free_port), deployTargets: [{name: here}]}
 	E
-	"$PEERS/pipedv1" run --config-file "$A/piped.yaml" --insecure --admin-port "$(free_port)" \
+	"$PEERS/pipedv1" run --config-file "$A/piped.yaml" "${TLS[@]}" --admin-port "$(free_port)" \
 		--plugin-service-port "$(free_port)" --tools-dir "$A/tools" >"$A/theirs.err" 2>&1 3>&- &
 	THEIRS=$!
 	until_true 60 knows_piped
@@ -44,7 +44,7 @@ app() { # NAME [more lines of spec]
 	[ -z "${2:-}" ] || printf '%s\n' "$2" >>"$REPO/$1/app.pipecd.yaml"
 }
 register() { ours application add "$1" --piped-id "$PIPED_ID" --repo-id web --app-dir "$1" --deploy-target file=here; }
-stage() { ours deployment get "$1" -o json | jq -r --arg n "$2" '(.deployment//.)|.stages[]|select(.name==$n and .status=="STAGE_RUNNING").id'; }
+stage() { ours deployment get "$1" -o json | jq -r --arg n "$2" '(.deployment//.)|.stages[]?|select(.name==$n and .status=="STAGE_RUNNING").id'; }
 in_stage() { local d; d=$(newest "$1") && [ -n "$d" ] && [ -n "$(stage "$d" "$2")" ]; }
 
 @test "PipeCD's piped of v1 registers, and deploys commits with a plugin" {
@@ -65,8 +65,8 @@ in_stage() { local d; d=$(newest "$1") && [ -n "$d" ] && [ -n "$(stage "$d" "$2"
 	nothing_refused
 }
 
-@test "PipeCD's piped of v1 is told to sync, approve and cancel by our pipectl" {
-	app one '  pipeline: {stages: [{name: FILE_HOLD}, {name: FILE_SYNC}]}'
+@test "PipeCD's piped of v1 is told to sync, approve, skip and cancel by our pipectl" {
+	app one '  pipeline: {stages: [{name: FILE_HOLD}, {name: FILE_PAUSE}, {name: FILE_SYNC}]}'
 	repo_commit "$REPO" one
 	id=$(register one)
 	piped_up
@@ -75,9 +75,24 @@ in_stage() { local d; d=$(newest "$1") && [ -n "$d" ] && [ -n "$(stage "$d" "$2"
 	until_true 60 in_stage "$id" FILE_HOLD
 	d=$(newest "$id")
 	ours deployment approve "$d" --stage-id "$(stage "$d" FILE_HOLD)"
+	until_true 60 in_stage "$id" FILE_PAUSE
+	ours deployment skip "$d" --stage-id "$(stage "$d" FILE_PAUSE)"
 	until_true 90 deployed "$id" SUCCESS
 	ours application sync "$id" --strategy PIPELINE --timeout 2m
 	until_true 60 in_stage "$id" FILE_HOLD
 	ours deployment cancel "$(newest "$id")"
 	until_true 60 deployed "$id" CANCELLED
+}
+
+@test "PipeCD's piped of v1 comes by TLS, stops when it is told to restart, and comes back with its second key" {
+	plane_tls
+	repo_commit "$REPO" one
+	piped_up
+	ours piped restart "$PIPED_ID"
+	until_true 60 gone "$THEIRS"
+	KEY64=$(ours piped rotate-key "$PIPED_ID" -o json | jq -rj .key | base64 -w0)
+	ours piped rotate-key "$PIPED_ID" --finish
+	piped_up
+	until_true 120 reported
+	nothing_refused
 }

@@ -4,7 +4,7 @@
 usage: plugin.py PROTOS start --piped-plugin-service ADDRESS --config JSON
 
 Stages: FILE_SYNC logs the commit and keeps an object; FILE_HOLD waits to be
-approved or skipped.  Messages come from our .proto files, by reflection.
+approved, FILE_PAUSE to be skipped.  Messages come from our .proto files, by reflection.
 """
 import json, subprocess, sys, tempfile, time, uuid
 from concurrent import futures
@@ -52,7 +52,7 @@ def log(i, text, done=False):
 
 def stage(name, index, rollback=False):
     now = int(time.time())
-    hold = enum("model.ManualOperation", "MANUAL_OPERATION_APPROVE" if name == "FILE_HOLD" else "MANUAL_OPERATION_NONE")
+    hold = enum("model.ManualOperation", "MANUAL_OPERATION_" + {"FILE_HOLD": "APPROVE", "FILE_PAUSE": "SKIP"}.get(name, "NONE"))
     return cls("model.PipelineStage")(id=str(uuid.uuid4()), name=name, index=index, visible=not rollback, rollback=rollback,
                                       status=STAGE("NOT_STARTED_YET"), created_at=now, updated_at=now, available_operation=hold)
 
@@ -61,7 +61,7 @@ def execute(q, ctx):
     i = q.input
     log(i, "%s at %s" % (i.stage.name, i.target_deployment_source.commit_hash))
     status = "SUCCESS"
-    if i.stage.name == "FILE_HOLD":
+    if i.stage.name != "FILE_SYNC":
         names = {v.number: n for n, v in pool.FindEnumTypeByName("model.Command.Type").values_by_name.items()}
         kinds = []
         while not kinds:
@@ -96,7 +96,7 @@ def pipeline(q, ctx):
 
 
 ANSWERS = {
-    "FetchDefinedStages": lambda q, c: cls(D + "FetchDefinedStagesResponse")(stages=["FILE_SYNC", "FILE_HOLD"]),
+    "FetchDefinedStages": lambda q, c: cls(D + "FetchDefinedStagesResponse")(stages=["FILE_SYNC", "FILE_HOLD", "FILE_PAUSE"]),
     "DetermineVersions": lambda q, c: cls(D + "DetermineVersionsResponse")(
         versions=[cls("model.ArtifactVersion")(version=q.input.target_deployment_source.commit_hash[:7], name="file")]),
     "DetermineStrategy": lambda q, c: cls(D + "DetermineStrategyResponse")(unsupported=True),
