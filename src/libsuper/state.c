@@ -88,6 +88,27 @@ lock_path(char dst[PATH_MAX], const struct super *p, struct err *e)
 	return path_of(dst, p, name, e);
 }
 
+enum {
+	LOCK_MS = 1000
+};
+
+/*
+ * Take it, and wait a moment: a child of one that was killed has the lock too,
+ * between its fork and its exec.
+ */
+static bool
+lock_take(int fd)
+{
+	int64_t until = now_ms() + LOCK_MS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		if (errno != EWOULDBLOCK || now_ms() >= until)
+			return false;
+		(void)poll(NULL, 0, 10);
+	}
+	return true;
+}
+
 /* One supervisor per state directory. */
 static int
 lock(struct super *p, struct err *e)
@@ -107,7 +128,7 @@ lock(struct super *p, struct err *e)
 	close(top);
 	if (p->lock == -1)
 		return err_sys(e, "%s", path);
-	if (flock(p->lock, LOCK_EX | LOCK_NB) == -1) {
+	if (!lock_take(p->lock)) {
 		if (errno != EWOULDBLOCK)
 			return err_sys(e, "lock %s", path);
 		n = read(p->lock, pid, sizeof(pid) - 1);

@@ -72,7 +72,6 @@ who_print(struct buf *out, const struct agent *g)
 {
 	const struct accounts *ac = &g->accounts;
 	const struct conf_piped *c = &g->conf;
-	const struct account *u;
 	size_t i;
 
 	if (!ac->on) {
@@ -89,7 +88,7 @@ who_print(struct buf *out, const struct agent *g)
 	if (account_of(ac, "script") == NULL)
 		buf_adds(out, "# script runs as root.\n");
 	for (i = 0; i < c->n_plugins; i++)
-		if ((u = account_of(ac, c->plugins[i].name)) == NULL)
+		if (account_of(ac, c->plugins[i].name) == NULL)
 			buf_printf(
 			    out, "# %s runs as root.\n", c->plugins[i].name);
 }

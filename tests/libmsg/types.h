@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "frame.h"
+#include "insight.pb-c.h"
 #include "model/analysis_result.pb-c.h"
 #include "model/notificationevent.pb-c.h"
 #include "model/piped_stat.pb-c.h"
@@ -19,6 +20,8 @@
 #include "service/plugin_planpreview.pb-c.h"
 #include "service/pluginservice.pb-c.h"
 #include "service/webservice.pb-c.h"
+#include "store.pb-c.h"
+#include "storework.pb-c.h"
 #include "super.pb-c.h"
 
 /* What no method and no frame leads to. */
@@ -26,6 +29,20 @@ static const ProtobufCMessageDescriptor *const others[] = {
 	&model__piped_stat__descriptor,
 	&model__rbac__descriptor,
 	&model__user__descriptor,
+	&store__request__descriptor,
+	&store__reply__descriptor,
+	&store__unregistered__descriptor,
+	&store__piped_status__descriptor,
+	&store__lease__descriptor,
+	&store__note__descriptor,
+	&insight__chunk__descriptor,
+	&insight__applications__descriptor,
+	&work__key__descriptor,
+	&work__proof__descriptor,
+	&work__log__descriptor,
+	&work__work__descriptor,
+	&work__done__descriptor,
+	&work__bcrypt__descriptor,
 	&super__request__descriptor,
 	&super__reply__descriptor,
 	&super__status__descriptor,
