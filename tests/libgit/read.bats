@@ -101,12 +101,3 @@ with a body')
 	run -0 "$L" ancestor "$R" "$c" "$c"; [ "$output" = "= 1" ]
 	run -0 "$L" ancestor "$R" 1111111111111111111111111111111111111111 "$c"; [ "$output" = "= 0" ]
 }
-
-@test "libgit: a thousand lookups take less than 20 ms" {
-	for i in $(seq 0 999); do mkdir -p "$R/a/app$i"; echo "$i" >"$R/a/app$i/f"; done
-	c=$(repo_commit "$R" many)
-	run -0 "$L" bench "$R" "$c" 1000 a/app%d
-	echo "# ${lines[0]}" >&3
-	read -r _ _ us _ <<<"${lines[0]}"
-	[ "$us" -lt 20000 ]
-}

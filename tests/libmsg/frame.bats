@@ -95,9 +95,3 @@ frames() { printf '%s\n' "$1" | "$F"; }
 	sed -n '/^<!-- kinds -->/,/^<!-- end -->/p' "$ROOT/share/doc/frames.md" | sed '1d;$d' >"$BATS_TEST_TMPDIR/doc"
 	diff "$BATS_TEST_TMPDIR/doc" "$BATS_TEST_TMPDIR/now"
 }
-
-@test "frame: 300 000 small frames a second and more, in and out" {
-	n=$("$TESTBIN/libmsg/bench" 50000 | sed 's/.*: //; s/ .*//')
-	# A sanitized build is many times slower; the bar is make bench's.
-	[ "$n" -ge 15000 ]
-}
