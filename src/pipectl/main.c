@@ -131,12 +131,12 @@ main(int argc, char *argv[])
 {
 	struct ctl c = { .a = arena_new() };
 	struct err e = { .exit = RC_PERM };
-	int rv;
+	int rv = RC_OK;
 
 	log_open("pipectl", LOG_WARN);
 	if (argc > 1 && strcmp(argv[1], "__complete") == 0) {
 		complete(argc - 2, argv + 2);
-		return RC_OK;
+		goto out;
 	}
 	if (args_parse(&c, argc, argv, &e) == -1)
 		die(&e);
@@ -144,16 +144,15 @@ main(int argc, char *argv[])
 	    (arg_given(&c, "log-level") &&
 		strcmp(arg_str(&c, "log-level"), "debug") == 0))
 		log_open("pipectl", LOG_DEBUG);
-	if (arg_bool(&c, "help")) {
+	if (arg_bool(&c, "help"))
 		help(stdout,
 		    c.command != NULL ? c.command->noun
 		    : c.n_words > 0   ? c.words[0]
 				      : NULL,
 		    c.command != NULL ? c.command->verb : NULL);
-		return RC_OK;
-	}
-	if ((rv = run(&c, &e)) == -1)
+	else if ((rv = run(&c, &e)) == -1)
 		die(&e);
+out:
 	arena_free(c.a);
 	return rv;
 }

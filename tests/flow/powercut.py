@@ -157,13 +157,19 @@ def journals():
             if f.endswith(".ndjson") and f != "apps.ndjson"]
 
 
+def journalled():
+    """What the journals have, without a last line that was torn."""
+    for j in journals() if os.path.isdir(f"{state}/journal") else []:
+        for line in open(j, errors="replace"):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                pass
+
+
 def said_before(cut, said):
     """What exec had said before the cut and the journals do not know."""
-    have = ""
-    if os.path.isdir(f"{state}/journal"):
-        for j in journals():
-            have += open(j, errors="replace").read()
-    ends = [json.loads(x) for x in have.split("\n") if x.startswith("{") and x.endswith("}")]
+    ends = list(journalled())
     known = {(f["deployment_id"], f["stage_id"], f["status"]) for f in ends if f["kind"] == "stage_done"}
     known |= {(f["deployment"]["id"], f["deployment"].get("status")) for f in ends if f["kind"] == "deployment"}
     return [what for at, what in said if at <= cut and what not in known]
