@@ -130,7 +130,7 @@ piped_state() { [ "$("$A/bin/piped" -s -f "$A/piped.yaml" --json | jq -r .state)
 
 @test "a state directory that is removed is made anew" {
 	piped_start; piped_ready
-	rm -rf "$S"
+	until_true 5 rm -rf "$S" # while piped makes it anew
 	until_true 10 started gitwatch 2
 	until_true 10 piped_state ready
 	[ -d "$S/run/bus" ]
